@@ -1,0 +1,138 @@
+package hub
+
+import (
+	"slices"
+
+	"pgrelay/relay"
+)
+
+// StreamColumn is a column of a table as the stream describes it before tuples of that form come.
+type StreamColumn struct {
+	Name string
+	Type uint32
+}
+
+// Reasons for which shapes end, beside those of the protocol.
+const (
+	reasonTableChanged = "table_changed"
+	reasonUnused       = "unused"
+)
+
+// layout says how a table's tuples become rows of the relations that it belongs to. Several relations may
+// rest on one table.
+type layout struct {
+	targets []target
+}
+
+type target struct {
+	owner *published
+	index []int // for each column of the relation, where it is in a tuple
+	full  bool  // old tuples are complete
+}
+
+// wanted tells that some shape reads the table.
+func (l *layout) wanted() bool {
+	for i := range l.targets {
+		if len(l.targets[i].owner.sets) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// Layout takes in how the stream describes a table from here on. It returns the relations whose columns the
+// stream no longer has as they were: their shapes have ended and whoever looks after the catalog should look.
+// extra tells that the stream has columns that some relation doesn't show.
+func (s *Source) Layout(table uint32, columns []StreamColumn) (drifted []string, extra bool) {
+	if slices.Equal(s.streams[table], columns) && s.layouts[table] != nil {
+		return nil, false
+	}
+	s.streams[table] = columns
+	return s.resolve(table)
+}
+
+func (s *Source) resolve(table uint32) (drifted []string, extra bool) {
+	columns := s.streams[table]
+	l := &layout{}
+	for _, p := range s.relations {
+		i := slices.IndexFunc(p.relation.Leaves, func(leaf relay.Leaf) bool { return leaf.OID == table })
+		if i < 0 {
+			continue
+		}
+		index, ok := indexColumns(p.relation, columns)
+		if !ok {
+			drifted = append(drifted, p.relation.Name)
+			s.endShapes(p, "schema_changed")
+			p.drifted = true
+			continue
+		}
+		extra = extra || len(columns) > len(index)
+		l.targets = append(l.targets, target{owner: p, index: index, full: p.relation.Leaves[i].Full})
+	}
+	s.layouts[table] = l
+	return drifted, extra
+}
+
+func indexColumns(r *relay.Relation, columns []StreamColumn) (index []int, ok bool) {
+	index = make([]int, len(r.Columns))
+	for i := range r.Columns {
+		c := &r.Columns[i]
+		index[i] = slices.IndexFunc(columns, func(sc StreamColumn) bool { return sc.Name == c.Source })
+		if index[i] < 0 || columns[index[i]].Type != c.Type.OID {
+			return nil, false
+		}
+	}
+	return index, true
+}
+
+// SetRelations says what the source publishes from position on. Shapes of relations that are gone or that
+// have changed end; a relation with the same fingerprint stays as it is.
+func (s *Source) SetRelations(relations []*relay.Relation, barrier relay.LSN) {
+	s.Lock()
+	defer s.Unlock()
+	next := make(map[string]*published, len(relations))
+	for _, r := range relations {
+		p := s.relations[r.Name]
+		if p != nil && p.relation.Fingerprint == r.Fingerprint {
+			next[r.Name] = p
+			continue
+		}
+		if p != nil {
+			s.endShapes(p, changeReason(p.relation, r))
+		}
+		next[r.Name] = &published{source: s, relation: r, shapes: map[string]*Shape{}, barrier: barrier}
+	}
+	for name, p := range s.relations {
+		if next[name] == nil {
+			s.endShapes(p, reasonTableChanged)
+		}
+	}
+	s.relations = next
+	for table := range s.streams {
+		s.resolve(table)
+	}
+}
+
+// Drifted tells that the stream no longer has some relation's columns, so that the catalog must be read.
+func (s *Source) Drifted() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, p := range s.relations {
+		if p.drifted {
+			return true
+		}
+	}
+	return false
+}
+
+// changeReason is schema_changed where columns or key differ, else table_changed.
+func changeReason(was, is *relay.Relation) string {
+	same := was.Bag == is.Bag && slices.Equal(was.KeyNames(), is.KeyNames()) &&
+		slices.EqualFunc(was.Columns, is.Columns, func(a, b relay.Column) bool {
+			return a.Name == b.Name && a.TypeName == b.TypeName && a.Type.OID == b.Type.OID
+		})
+	if same {
+		return reasonTableChanged
+	}
+	return "schema_changed"
+}

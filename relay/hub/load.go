@@ -1,0 +1,265 @@
+package hub
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"pgrelay/relay"
+)
+
+// loadBytes bounds the frames of one load that some connection has not taken yet; its producer waits.
+const loadBytes = 2 << 20
+
+// straggle is how long a load waits for its slowest connection while another has taken everything: then the
+// slow one starts over alone.
+const straggle = 2 * time.Second
+
+// Errors that a load ends with.
+var (
+	// ErrAbandoned: no connection wants the load any more.
+	ErrAbandoned = errors.New("nobody waits for the load")
+	// ErrLagged: the position has left the journal, or the connection fell behind the others.
+	ErrLagged = errors.New("fell behind what is kept")
+	// ErrLimit: the load took too long.
+	ErrLimit = errors.New("the snapshot took longer than it may")
+	// ErrUnavailable: the source cannot be read now.
+	ErrUnavailable = errors.New("the source cannot be read")
+	// ErrSchema: the table changed under the load.
+	ErrSchema = errors.New("the table changed meanwhile")
+)
+
+// Load is what brings a stream from its registration to where the ring goes on: the frames of a snapshot, or
+// of a replay of the journal. Equal snapshots that are asked for at the same moment are one load. A load's
+// frames are read by connections at their own pace, within loadBytes.
+type Load struct {
+	Shape *Shape
+	// Position is the end of the last transaction before the registration, Open the transaction that the
+	// source was in the middle of (0 for none).
+	Position relay.LSN
+	Open     uint64
+	next     uint64 // in the shape's ring
+
+	mu      sync.Mutex
+	entries []entry
+	base    int
+	bytes   int
+	readers map[*loadReader]struct{}
+	changed chan struct{} // closed and made anew whenever a reader moved or left
+	done    bool
+	err     error
+	visible *Visibility
+	fence   relay.LSN
+}
+
+// loadReader is one connection's place in a load.
+type loadReader struct {
+	load   *Load
+	at     int
+	wake   func()
+	kicked bool
+	moved  time.Time
+}
+
+func newLoad(shape *Shape, position relay.LSN, open, next uint64) *Load {
+	return &Load{Shape: shape, Position: position, Open: open, next: next,
+		readers: map[*loadReader]struct{}{}, changed: make(chan struct{})}
+}
+
+// join adds a reader; nil where the first frames are gone or the load has failed.
+func (l *Load) join(wake func()) *loadReader {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.base > 0 || l.err != nil {
+		return nil
+	}
+	r := &loadReader{load: l, wake: wake, moved: time.Now()}
+	l.readers[r] = struct{}{}
+	return r
+}
+
+func (l *Load) signal() {
+	close(l.changed)
+	l.changed = make(chan struct{})
+}
+
+func (r *loadReader) leave() {
+	r.load.mu.Lock()
+	defer r.load.mu.Unlock()
+	delete(r.load.readers, r)
+	r.load.trim()
+	r.load.signal()
+}
+
+// take returns the next frames, at most about limit bytes but at least one.
+func (r *loadReader) take(limit int) (entries []entry, more bool, err error) {
+	l := r.load
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if r.kicked {
+		return nil, false, ErrLagged
+	}
+	from := r.at - l.base
+	to, size := from, 0
+	for to < len(l.entries) && (size < limit || to == from) {
+		size += len(l.entries[to].frame)
+		to++
+	}
+	entries = l.entries[from:to:to]
+	if to > from {
+		r.at, r.moved = l.base+to, time.Now()
+		l.trim()
+		l.signal()
+	}
+	if r.at-l.base == len(l.entries) && l.err != nil {
+		return entries, false, l.err
+	}
+	return entries, r.at < l.base+len(l.entries) || !l.done, nil
+}
+
+// trim forgets the frames that every reader has taken. Before the producer has need of the room they stay,
+// so that newcomers can join.
+func (l *Load) trim() {
+	if l.bytes < loadBytes && !l.done {
+		return
+	}
+	low := l.base + len(l.entries)
+	for r := range l.readers {
+		low = min(low, r.at)
+	}
+	for n := low - l.base; n > 0; n-- {
+		l.bytes -= len(l.entries[0].frame)
+		l.entries[0] = entry{}
+		l.entries = l.entries[1:]
+		l.base++
+	}
+}
+
+// put adds a frame, waiting for room. The frame is kept as it is.
+func (l *Load) put(ctx context.Context, e entry) error {
+	for {
+		l.mu.Lock()
+		l.trim()
+		if len(l.readers) == 0 {
+			l.mu.Unlock()
+			return ErrAbandoned
+		}
+		if l.bytes < loadBytes {
+			l.entries = append(l.entries, e)
+			l.bytes += len(e.frame)
+			wakes := l.wakes()
+			l.mu.Unlock()
+			wakeAll(wakes)
+			return nil
+		}
+		changed := l.changed
+		wakes, again := l.kickStragglers()
+		l.mu.Unlock()
+		wakeAll(wakes)
+		timer := time.NewTimer(again)
+		select {
+		case <-changed:
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return context.Cause(ctx)
+		}
+		timer.Stop()
+	}
+}
+
+// kickStragglers lets go of readers that hold the others up.
+func (l *Load) kickStragglers() (wakes []func(), again time.Duration) {
+	ahead := false
+	for r := range l.readers {
+		ahead = ahead || r.at == l.base+len(l.entries)
+	}
+	if !ahead {
+		return nil, straggle
+	}
+	for r := range l.readers {
+		if r.at == l.base && time.Since(r.moved) > straggle {
+			r.kicked = true
+			delete(l.readers, r)
+			wakes = append(wakes, r.wake)
+		}
+	}
+	return wakes, straggle / 4
+}
+
+func (l *Load) wakes() []func() {
+	wakes := make([]func(), 0, len(l.readers))
+	for r := range l.readers {
+		wakes = append(wakes, r.wake)
+	}
+	return wakes
+}
+
+func wakeAll(wakes []func()) {
+	for _, wake := range wakes {
+		wake()
+	}
+}
+
+// PutRows adds a snapshot message whose rows are in payload, made by RowEncoder.
+func (l *Load) PutRows(ctx context.Context, payload []byte) error {
+	return l.put(ctx, entry{frame: finishFrame(payload)})
+}
+
+// Finish ends a load. visible and fence are those of a snapshot: transactions that it sees are left out of the
+// ring until the source has passed the fence. err, where there is one, is what the connections are told.
+func (l *Load) Finish(visible *Visibility, fence relay.LSN, err error) {
+	s := l.Shape.Source
+	s.mu.Lock()
+	if l.Shape.load == l {
+		l.Shape.load = nil
+	}
+	s.mu.Unlock()
+	l.mu.Lock()
+	l.done, l.err, l.visible, l.fence = true, err, visible, fence
+	wakes := l.wakes()
+	l.mu.Unlock()
+	wakeAll(wakes)
+}
+
+// RowEncoder turns a snapshot's rows into snapshot messages.
+type RowEncoder struct {
+	set   *columnSet
+	open  []byte
+	build []byte
+	rows  int
+}
+
+// RowEncoder returns an encoder for the shape as it is now, with the names at the source of the columns that a
+// row's texts must have, in order.
+func (s *Shape) RowEncoder() (e *RowEncoder, columns []int) {
+	s.Source.mu.Lock()
+	defer s.Source.mu.Unlock()
+	set := newColumnSet(s.set.relation, s.set.columns)
+	return &RowEncoder{set: set, open: []byte(`{"type":"snapshot","shape":"` + s.Name + `","rows":[`)}, set.columns
+}
+
+// Add takes in a row and returns a message's payload once it is large enough, else nil.
+func (e *RowEncoder) Add(texts [][]byte) []byte {
+	if e.rows == 0 {
+		e.build = append(make([]byte, headerRoom, partBytes+partBytes/8), e.open...)
+	} else {
+		e.build = append(e.build, ',')
+	}
+	e.rows++
+	e.build = e.set.appendTexts(e.build, texts)
+	if len(e.build) < partBytes {
+		return nil
+	}
+	return e.Rest()
+}
+
+// Rest returns the payload of what is left, or nil.
+func (e *RowEncoder) Rest() []byte {
+	if e.rows == 0 {
+		return nil
+	}
+	e.rows = 0
+	return append(e.build, `]}`...)
+}

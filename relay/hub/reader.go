@@ -1,0 +1,293 @@
+package hub
+
+import (
+	"slices"
+
+	"pgrelay/relay"
+)
+
+// Sink takes ready frames, which it must not change and may keep.
+type Sink interface {
+	Add(frames []byte)
+	Len() int
+}
+
+// Reader is one connection's place in one source. It is used by one goroutine.
+type Reader struct {
+	source  *Source
+	streams []*Stream
+	// Refresh is the position before which a stream's last cursor is too old: it gets a newer one.
+	Refresh relay.LSN
+}
+
+// NewReader is a connection's reader of the source.
+func NewReader(s *Source) *Reader { return &Reader{source: s} }
+
+// Stream is a connection's stream of one shape.
+type Stream struct {
+	Shape *Shape
+	// Live tells that the message live was sent.
+	Live bool
+	// Cursor is the position of the last cursor that was sent; 0 for none.
+	Cursor relay.LSN
+	// Lost is why the stream ends: a reason of resync, or an error of the load in Err.
+	Lost string
+	Err  error
+
+	next    uint64
+	load    *loadReader
+	skip    uint64
+	visible *Visibility
+	fence   relay.LSN
+	fenced  bool
+	partial bool
+	view    []entry
+	// What the source was in when the stream was attached.
+	position relay.LSN
+	open     uint64
+}
+
+// Attach registers a stream of the shape from here on. It delivers nothing until Start, Snapshot or Resume.
+func (r *Reader) Attach(shape *Shape) *Stream {
+	s := r.source
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	st := &Stream{Shape: shape, next: shape.ring.head(), position: s.position}
+	if s.tx.open {
+		st.open, st.skip = s.tx.xid, s.tx.xid
+	}
+	r.streams = append(r.streams, st)
+	return st
+}
+
+// Detach ends a stream.
+func (r *Reader) Detach(st *Stream) {
+	r.streams = slices.DeleteFunc(r.streams, func(o *Stream) bool { return o == st })
+	if st.load != nil {
+		st.load.leave()
+	}
+	st.unfence()
+}
+
+// Streams are the streams that are attached.
+func (r *Reader) Streams() []*Stream { return r.streams }
+
+// Snapshot brings the stream in by a snapshot. It joins one that is under way for the shape; else it returns
+// a load that the caller must run. wake is called from any goroutine when there is more to Pull.
+func (st *Stream) Snapshot(wake func()) *Load {
+	s := st.Shape.Source
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if l := st.Shape.load; l != nil && l.next >= st.Shape.ring.base {
+		if reader := l.join(wake); reader != nil {
+			st.load, st.next, st.skip = reader, l.next, l.Open
+			return nil
+		}
+	}
+	l := newLoad(st.Shape, st.position, st.open, st.next)
+	st.load = l.join(wake)
+	st.Shape.load = l
+	return l
+}
+
+// Resume brings the stream in by a replay of the journal, which the caller must run into the load.
+func (st *Stream) Resume(since relay.LSN, wake func()) (*Load, *Replay) {
+	s := st.Shape.Source
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l := newLoad(st.Shape, st.position, st.open, st.next)
+	st.load, st.Cursor = l.join(wake), since
+	return l, newReplay(l)
+}
+
+// Since reads a cursor; ok is false where the shape can't go on after it.
+func (s *Source) Since(shape *Shape, cursor string) (position relay.LSN, ok bool) {
+	p, position, err := parseCursor(cursor)
+	if err != nil {
+		return 0, false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return position, p == shape.prefix && position >= shape.owner.barrier && position <= s.position
+}
+
+// Pull adds what is due to sink, up to about limit bytes, and tells whether there is more at hand. Streams
+// that have come to an end have Lost or Err set afterwards.
+func (r *Reader) Pull(sink Sink, limit int) (more bool) {
+	for _, st := range r.streams {
+		if st.load != nil && !st.ended() {
+			st.pullLoad(sink, limit)
+			if sink.Len() >= limit {
+				return true
+			}
+		}
+	}
+	position := r.look()
+	if r.pullLive(sink, limit) {
+		return true
+	}
+	return r.pullJoining(sink, limit, position)
+}
+
+func (st *Stream) ended() bool { return st.Lost != "" || st.Err != nil }
+
+func (st *Stream) pullLoad(sink Sink, limit int) {
+	for sink.Len() < limit {
+		entries, more, err := st.load.take(limit - sink.Len())
+		for i := range entries {
+			st.send(sink, &entries[i])
+		}
+		switch {
+		case err != nil:
+			st.Err = err
+			return
+		case !more:
+			st.join()
+			return
+		case len(entries) == 0:
+			return
+		}
+	}
+}
+
+// join goes over from the load to the ring.
+func (st *Stream) join() {
+	l := st.load.load
+	st.visible, st.fence = l.visible, l.fence
+	st.load.leave()
+	st.load = nil
+	if st.visible != nil {
+		s := st.Shape.Source
+		s.mu.Lock()
+		st.fenced = true
+		st.Shape.fenced++
+		s.fenced[st.Shape] = struct{}{}
+		s.mu.Unlock()
+	}
+}
+
+func (st *Stream) unfence() {
+	if !st.fenced {
+		return
+	}
+	st.fenced = false
+	s := st.Shape.Source
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if st.Shape.fenced--; st.Shape.fenced == 0 {
+		delete(s.fenced, st.Shape)
+	}
+}
+
+// look takes, at one moment of the source, what each stream has in its ring.
+func (r *Reader) look() (position relay.LSN) {
+	s := r.source
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, st := range r.streams {
+		st.view = nil
+		if st.Lost != "" {
+			continue
+		}
+		if st.Shape.ended != "" {
+			st.Lost = st.Shape.ended
+			continue
+		}
+		entries, ok := st.Shape.ring.from(st.next)
+		switch {
+		case !ok:
+			st.Lost = "lagged"
+		case st.load == nil && st.Err == nil:
+			st.view = entries
+		}
+	}
+	return s.position
+}
+
+// pullLive merges the live streams in the source's order.
+func (r *Reader) pullLive(sink Sink, limit int) (more bool) {
+	for {
+		var first *Stream
+		for _, st := range r.streams {
+			if st.Live && len(st.view) > 0 && (first == nil || st.view[0].seq < first.view[0].seq) {
+				first = st
+			}
+		}
+		if first == nil {
+			return false
+		}
+		if sink.Len() >= limit {
+			return true
+		}
+		first.advance(sink)
+	}
+}
+
+// advance sends the stream's next frame, or leaves it out.
+func (st *Stream) advance(sink Sink) {
+	e := &st.view[0]
+	st.view = st.view[1:]
+	st.next++
+	if e.xid != 0 && (e.xid == st.skip || st.visible != nil && st.visible.Sees(e.xid)) {
+		return
+	}
+	st.send(sink, e)
+}
+
+func (st *Stream) send(sink Sink, e *entry) {
+	sink.Add(e.frame)
+	if !st.Shape.Snapshot && !st.Live {
+		st.partial = false
+	}
+	if e.xid != 0 {
+		st.partial = e.more()
+	}
+	if e.end != 0 {
+		st.Cursor = e.end
+	}
+}
+
+// pullJoining brings the streams that aren't live yet to where the live ones are; there they become live. The
+// cursors of live ones that have become too old are renewed.
+func (r *Reader) pullJoining(sink Sink, limit int, position relay.LSN) (more bool) {
+	for _, st := range r.streams {
+		if st.load != nil || st.ended() {
+			continue
+		}
+		for len(st.view) > 0 {
+			if sink.Len() >= limit {
+				return true
+			}
+			st.advance(sink)
+		}
+		switch {
+		case st.partial:
+		case !st.Live && (st.visible == nil || position >= st.fence):
+			st.Live, st.visible = true, nil
+			st.unfence()
+			st.note(sink, "live", position)
+		case st.Live && st.Cursor < r.Refresh && st.Cursor < position:
+			st.note(sink, "cursor", position)
+		}
+	}
+	return false
+}
+
+func (st *Stream) note(sink Sink, kind string, position relay.LSN) {
+	s := st.Shape.Source
+	s.mu.Lock()
+	frame := st.Shape.note(kind, position)
+	s.mu.Unlock()
+	sink.Add(frame)
+	st.Cursor = position
+}
+
+// Stale tells that a live stream's cursor is older than Refresh.
+func (r *Reader) Stale() bool {
+	for _, st := range r.streams {
+		if st.Live && st.Cursor < r.Refresh {
+			return true
+		}
+	}
+	return false
+}

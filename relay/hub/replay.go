@@ -1,0 +1,102 @@
+package hub
+
+import (
+	"context"
+
+	"pgrelay/relay"
+)
+
+// Replay turns a shape's transactions of the journal into frames of a load. It is made at the registration,
+// and reads tuples as the stream described them then: positions before a change of the description are not
+// replayed.
+type Replay struct {
+	load    *Load
+	set     *columnSet
+	targets map[uint32]target
+	framer  framer
+	tx      transaction
+	touched bool
+	change  uint64
+	old     []relay.Value
+	new     []relay.Value
+}
+
+// newReplay is called with the source's lock held.
+func newReplay(l *Load) *Replay {
+	shape := l.Shape
+	r := &Replay{load: l, set: newColumnSet(shape.set.relation, shape.set.columns), targets: map[uint32]target{},
+		framer: framer{open: shape.framer.open, cursor: shape.framer.cursor}}
+	for table, layout := range shape.Source.layouts {
+		for _, t := range layout.targets {
+			if t.owner == shape.owner {
+				r.targets[table] = t
+			}
+		}
+	}
+	return r
+}
+
+// Begin opens a transaction.
+func (r *Replay) Begin(xid uint64, at int64) {
+	r.tx.begin(xid, at)
+	r.touched = false
+}
+
+// Row takes in a change.
+func (r *Replay) Row(ctx context.Context, kind byte, table uint32, old, new relay.Tuple) (err error) {
+	t, ok := r.targets[table]
+	if !ok {
+		return nil
+	}
+	if r.old, r.new, err = values(r.old, r.new, old, new); err != nil {
+		return err
+	}
+	r.change++
+	change, shown := r.set.encode(r.change, kind, row{r.old, t.index}, row{r.new, t.index}, old != nil, t.full && old != nil)
+	if !shown {
+		return nil
+	}
+	return r.add(ctx, change)
+}
+
+// Truncate takes in a TRUNCATE; ErrLagged where it can't be replayed, because it was of one partition.
+func (r *Replay) Truncate(ctx context.Context, tables []uint32) error {
+	for _, table := range tables {
+		t, ok := r.targets[table]
+		switch {
+		case !ok:
+		case t.owner.relation.Partitioned:
+			return ErrLagged
+		default:
+			if err := r.add(ctx, truncate); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (r *Replay) add(ctx context.Context, change []byte) error {
+	if !r.touched {
+		r.touched = true
+		r.framer.begin(r.tx.head)
+	}
+	if !r.framer.add(change) {
+		return nil
+	}
+	err := r.put(ctx, r.framer.endPart(), 0)
+	r.framer.begin(r.tx.head)
+	return err
+}
+
+// Commit ends the transaction.
+func (r *Replay) Commit(ctx context.Context, end relay.LSN) error {
+	if !r.touched {
+		return nil
+	}
+	return r.put(ctx, r.framer.endLast(end), end)
+}
+
+func (r *Replay) put(ctx context.Context, frame []byte, end relay.LSN) error {
+	return r.load.put(ctx, entry{xid: r.tx.xid, end: end, frame: append([]byte(nil), frame...)})
+}

@@ -1,0 +1,92 @@
+package hub
+
+import "pgrelay/relay"
+
+// entry is one ready frame in a shape's ring.
+type entry struct {
+	// seq is its number among all frames of the source.
+	seq uint64
+	// xid is the source transaction's full id; 0 for a frame that belongs to none.
+	xid uint64
+	// end is the position that the frame's cursor names; 0 for a part that more parts follow.
+	end   relay.LSN
+	frame []byte
+}
+
+// more tells that the transaction goes on in a later frame.
+func (e *entry) more() bool { return e.end == 0 }
+
+// ring is the recent frames of one shape. Entries are only appended and dropped from the front, and an
+// entry never changes, so a slice of entries taken under the source's lock may be read without it.
+type ring struct {
+	entries []entry
+	// base is the index of entries[0] since the shape began.
+	base uint64
+}
+
+func (r *ring) head() uint64 { return r.base + uint64(len(r.entries)) }
+
+// from returns the entries from index on; ok is false when some of them are gone.
+func (r *ring) from(index uint64) (entries []entry, ok bool) {
+	if index < r.base {
+		return nil, false
+	}
+	return r.entries[index-r.base:], true
+}
+
+func (r *ring) dropFirst() {
+	r.entries = r.entries[1:]
+	r.base++
+}
+
+// chunkSize is how much memory the frames of a source take at a time. Frames of one shape that follow each
+// other lie side by side, so that a connection gets them in one contiguous write.
+const chunkSize = 128 << 10
+
+// frames is the memory of a source's rings: a first-in, first-out log bounded in bytes.
+type frames struct {
+	limit int
+	bytes int
+	chunk []byte
+	order []*Shape // the ring of each entry, oldest first
+}
+
+// keep copies a frame into the log.
+func (f *frames) keep(frame []byte) []byte {
+	if cap(f.chunk)-len(f.chunk) < len(frame) {
+		f.chunk = make([]byte, 0, max(chunkSize, len(frame)))
+	}
+	from := len(f.chunk)
+	f.chunk = append(f.chunk, frame...)
+	return f.chunk[from:len(f.chunk):len(f.chunk)]
+}
+
+// add puts an entry into its shape's ring and drops the oldest entries past the limit.
+func (f *frames) add(s *Shape, e entry) {
+	s.ring.entries = append(s.ring.entries, e)
+	f.order = append(f.order, s)
+	f.bytes += len(e.frame)
+	for f.bytes > f.limit && len(f.order) > 1 {
+		f.dropFirst()
+	}
+}
+
+func (f *frames) dropFirst() {
+	s := f.order[0]
+	f.order[0] = nil
+	f.order = f.order[1:]
+	if len(s.ring.entries) == 0 {
+		return // the shape has ended and took its entries along
+	}
+	f.bytes -= len(s.ring.entries[0].frame)
+	s.ring.dropFirst()
+}
+
+// forget drops all entries of a shape that has ended.
+func (f *frames) forget(s *Shape) {
+	for i := range s.ring.entries {
+		f.bytes -= len(s.ring.entries[i].frame)
+	}
+	s.ring.base = s.ring.head()
+	s.ring.entries = nil
+}

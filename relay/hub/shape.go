@@ -1,0 +1,74 @@
+package hub
+
+import (
+	"strconv"
+	"sync/atomic"
+
+	"pgrelay/relay"
+)
+
+// Spec is what makes two subscriptions one shape.
+type Spec struct {
+	// Columns are the columns that it shows, the key's apart, which come anyway.
+	Columns []string
+	// All tells that the client named no columns, so that added ones join.
+	All bool
+	// Rule is the text of what the rules let it see, with the values of the claims that they read.
+	Rule string
+	// Snapshot tells that rows come before changes.
+	Snapshot bool
+}
+
+// names counts the shapes of the process; the count is a shape's name.
+var names atomic.Uint64
+
+// Shape is what any number of subscriptions share: a relation through the same rules and columns.
+// Its unexported fields are guarded by the source's lock.
+type Shape struct {
+	// Name is the shape's name on every connection; never used again.
+	Name     string
+	Source   *Source
+	Snapshot bool
+	// Queued has a bit for each listener in whose list the shape waits.
+	Queued atomic.Uint64
+
+	key     string
+	owner   *published
+	set     *columnSet
+	all     bool
+	prefix  prefix
+	framer  framer
+	touched bool
+	ring    ring
+	refs    int
+	// fenced counts the streams that wait for the source to pass a position.
+	fenced int
+	// ended is the reason of the resync that ended the shape; empty while it lives.
+	ended string
+	dirty bool
+	// load is the load that newcomers may join.
+	load *Load
+}
+
+func newShape(p *published, set *columnSet, key string, spec Spec) *Shape {
+	s := &Shape{
+		Name: "s" + strconv.FormatUint(names.Add(1), 36), Source: p.source, Snapshot: spec.Snapshot,
+		key: key, owner: p, set: set, all: spec.All,
+	}
+	s.rename()
+	return s
+}
+
+// rename makes the constant parts of the frames anew after the columns changed.
+func (s *Shape) rename() {
+	s.prefix = newPrefix(s.owner.source.identity, s.key+"\x00"+s.set.describe())
+	s.framer.open = []byte(`{"type":"changes","shape":"` + s.Name + `","at":"`)
+	s.framer.cursor = s.prefix.appendText([]byte(`,"cursor":"`))
+}
+
+// note is a frame of the shape with a cursor and nothing else: live or cursor.
+func (s *Shape) note(kind string, lsn relay.LSN) []byte {
+	b := make([]byte, headerRoom, 160)
+	b = append(b, `{"type":"`+kind+`","shape":"`+s.Name+`"`...)
+	return finishFrame(s.framer.appendCursor(b, lsn))
+}

@@ -1,0 +1,333 @@
+package hub
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+
+	"pgrelay/relay"
+)
+
+// defaultFrameBytes bounds the frames that a source's rings hold.
+const defaultFrameBytes = 32 << 20
+
+// Listener is told which shapes have something new. Notify is called without the source's lock, possibly
+// more than once for a shape, and must not block.
+type Listener interface {
+	Notify(shapes []*Shape)
+}
+
+// Source is the state of one source: its relations, their shapes, and the frames of the recent changes.
+//
+// The goroutine that reads the stream takes Lock, calls Begin to Advance, and calls Unlock, which tells the
+// listeners. All other methods take the lock themselves.
+type Source struct {
+	Name string
+
+	mu        sync.Mutex
+	identity  string
+	relations map[string]*published
+	streams   map[uint32][]StreamColumn
+	layouts   map[uint32]*layout
+	frames    frames
+	seq       uint64
+	position  relay.LSN
+	tx        transaction
+	change    uint64
+	old, new  []relay.Value
+	dirty     []*Shape
+	fenced    map[*Shape]struct{}
+	listeners []Listener
+}
+
+// NewSource is a source without relations. frameBytes bounds the frames in memory; default 32 MiB.
+func NewSource(name string, frameBytes int, listeners ...Listener) *Source {
+	if frameBytes <= 0 {
+		frameBytes = defaultFrameBytes
+	}
+	return &Source{
+		Name: name, relations: map[string]*published{}, streams: map[uint32][]StreamColumn{},
+		layouts: map[uint32]*layout{}, frames: frames{limit: frameBytes}, fenced: map[*Shape]struct{}{}, listeners: listeners,
+	}
+}
+
+// Lock takes the source's lock for the methods of its stream.
+func (s *Source) Lock() { s.mu.Lock() }
+
+// Unlock tells the listeners what is new and gives the lock back.
+func (s *Source) Unlock() {
+	dirty := s.dirty
+	s.dirty = nil
+	for _, shape := range dirty {
+		shape.dirty = false
+	}
+	s.mu.Unlock()
+	if len(dirty) == 0 {
+		return
+	}
+	for _, l := range s.listeners {
+		l.Notify(dirty)
+	}
+}
+
+func (s *Source) markDirty(shape *Shape) {
+	if !shape.dirty {
+		shape.dirty = true
+		s.dirty = append(s.dirty, shape)
+	}
+}
+
+// Reset says which stream this is (system identifier, database, timeline, epoch) and where it begins.
+// Where the identity is another than before, every shape ends with reason.
+func (s *Source) Reset(identity string, position relay.LSN, reason string) {
+	s.Lock()
+	defer s.Unlock()
+	if s.identity != identity {
+		for _, p := range s.relations {
+			s.endShapes(p, reason)
+			p.barrier = position
+		}
+		s.identity, s.position = identity, position
+	}
+	s.abandon()
+}
+
+// Position is the end of the last transaction that was taken in whole.
+func (s *Source) Position() relay.LSN {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.position
+}
+
+// Begin opens a transaction; at is its commit time in Unix microseconds.
+func (s *Source) Begin(xid uint64, at int64) {
+	s.abandon()
+	s.tx.begin(xid, at)
+}
+
+// abandon throws the open transaction away; it will come again from its beginning.
+func (s *Source) abandon() {
+	for _, shape := range s.tx.touched {
+		shape.touched, shape.framer.part = false, 0
+	}
+	s.tx.touched = s.tx.touched[:0]
+	s.tx.open = false
+}
+
+// Row takes in an insert ('I'), update ('U') or delete ('D') of a table; old is nil where the source sent none.
+// It returns ErrDrift where a tuple doesn't have the columns that it should.
+func (s *Source) Row(kind byte, table uint32, old, new relay.Tuple) error {
+	l := s.layouts[table]
+	if l == nil || !l.wanted() {
+		return nil
+	}
+	var err error
+	if s.old, s.new, err = values(s.old, s.new, old, new); err != nil {
+		return err
+	}
+	s.change++
+	for i := range l.targets {
+		t := &l.targets[i]
+		oldRow, newRow := row{s.old, t.index}, row{s.new, t.index}
+		for _, set := range t.owner.sets {
+			if change, shown := set.encode(s.change, kind, oldRow, newRow, old != nil, t.full && old != nil); shown {
+				s.publish(set, change)
+			}
+		}
+	}
+	return nil
+}
+
+func values(oldBuf, newBuf []relay.Value, old, new relay.Tuple) (o, n []relay.Value, err error) {
+	o, n = oldBuf[:0], newBuf[:0]
+	if old != nil {
+		if o, _, err = old.Values(o); err != nil {
+			return o, n, err
+		}
+	}
+	if new != nil {
+		n, _, err = new.Values(n)
+	}
+	return o, n, err
+}
+
+var truncate = []byte(`{"op":"truncate"}`)
+
+// Truncate takes in a TRUNCATE of tables. That of a partition ends the shapes of its root: they still have
+// the rows of the other partitions, and which were in this one is not known.
+func (s *Source) Truncate(tables []uint32) {
+	for _, table := range tables {
+		l := s.layouts[table]
+		if l == nil {
+			continue
+		}
+		for _, t := range l.targets {
+			if t.owner.relation.Partitioned {
+				s.endShapes(t.owner, reasonTableChanged)
+				continue
+			}
+			for _, set := range t.owner.sets {
+				s.publish(set, truncate)
+			}
+		}
+	}
+}
+
+func (s *Source) publish(set *columnSet, change []byte) {
+	for _, shape := range set.shapes {
+		if !shape.touched {
+			shape.touched = true
+			s.tx.touched = append(s.tx.touched, shape)
+			shape.framer.begin(s.tx.head)
+		}
+		if shape.framer.add(change) {
+			s.emit(shape, shape.framer.endPart(), s.tx.xid, 0)
+			shape.framer.begin(s.tx.head)
+		}
+	}
+}
+
+// emit puts a frame into the shape's ring.
+func (s *Source) emit(shape *Shape, frame []byte, xid uint64, end relay.LSN) {
+	s.seq++
+	s.frames.add(shape, entry{seq: s.seq, xid: xid, end: end, frame: s.frames.keep(frame)})
+	s.markDirty(shape)
+}
+
+// Commit ends the open transaction at end.
+func (s *Source) Commit(end relay.LSN) {
+	for _, shape := range s.tx.touched {
+		if shape.ended == "" {
+			s.emit(shape, shape.framer.endLast(end), s.tx.xid, end)
+		}
+		shape.touched = false
+		shape.framer.shrink()
+	}
+	s.tx.touched = s.tx.touched[:0]
+	s.tx.open = false
+	s.Advance(end)
+}
+
+// Advance says that everything before lsn was taken in. It is not called within a transaction.
+func (s *Source) Advance(lsn relay.LSN) {
+	if lsn <= s.position {
+		return
+	}
+	s.position = lsn
+	for shape := range s.fenced {
+		s.markDirty(shape)
+	}
+}
+
+// published is a relation and its shapes.
+type published struct {
+	source   *Source
+	relation *relay.Relation
+	sets     []*columnSet
+	shapes   map[string]*Shape
+	// barrier is the position before which cursors are answered with a snapshot.
+	barrier relay.LSN
+	// drifted tells that the stream no longer has the relation's columns.
+	drifted bool
+}
+
+// Relation returns a published relation by its name in the warehouse, or nil.
+func (s *Source) Relation(name string) *relay.Relation {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if p := s.relations[name]; p != nil {
+		return p.relation
+	}
+	return nil
+}
+
+// Shape returns the relation's shape of this spec, making it where it is new. It holds a reference, which
+// Release gives back. It returns nil when relation is no longer what the source publishes.
+func (s *Source) Shape(relation *relay.Relation, spec Spec) *Shape {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p := s.relations[relation.Name]
+	if p == nil || p.relation != relation || p.drifted {
+		return nil
+	}
+	columns := p.columns(spec.Columns)
+	key := shapeKey(relation, spec, columns)
+	shape := p.shapes[key]
+	if shape == nil {
+		set := p.set(columns)
+		shape = newShape(p, set, key, spec)
+		set.shapes = append(set.shapes, shape)
+		p.shapes[key] = shape
+	}
+	shape.refs++
+	return shape
+}
+
+func shapeKey(r *relay.Relation, spec Spec, columns []int) string {
+	return fmt.Sprintf("%s\x00%s\x00%t\x00%t\x00%s", r.Name, spec.Rule, spec.All, spec.Snapshot, joinColumns(r, columns))
+}
+
+// columns are the indexes of the named columns and the key's, in the relation's order.
+func (p *published) columns(names []string) []int {
+	var columns []int
+	for i := range p.relation.Columns {
+		if slices.Contains(p.relation.Key, i) || slices.Contains(names, p.relation.Columns[i].Name) {
+			columns = append(columns, i)
+		}
+	}
+	return columns
+}
+
+func joinColumns(r *relay.Relation, columns []int) string {
+	parts := make([]string, len(columns))
+	for i, c := range columns {
+		parts[i] = r.Columns[c].Name
+	}
+	return strings.Join(parts, "\x00")
+}
+
+func (p *published) set(columns []int) *columnSet {
+	for _, set := range p.sets {
+		if slices.Equal(set.columns, columns) {
+			return set
+		}
+	}
+	set := newColumnSet(p.relation, columns)
+	p.sets = append(p.sets, set)
+	return set
+}
+
+// Release gives a reference back; a shape without one is gone.
+func (s *Source) Release(shape *Shape) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if shape.refs--; shape.refs > 0 || shape.ended != "" {
+		return
+	}
+	shape.ended = reasonUnused
+	delete(shape.owner.shapes, shape.key)
+	s.remove(shape)
+}
+
+// remove takes a shape out of everything that writes to it.
+func (s *Source) remove(shape *Shape) {
+	p := shape.owner
+	set := shape.set
+	set.shapes = slices.DeleteFunc(set.shapes, func(o *Shape) bool { return o == shape })
+	if len(set.shapes) == 0 {
+		p.sets = slices.DeleteFunc(p.sets, func(o *columnSet) bool { return o == set })
+	}
+	s.frames.forget(shape)
+	delete(s.fenced, shape)
+}
+
+// endShapes ends every shape of a relation: their connections start over.
+func (s *Source) endShapes(p *published, reason string) {
+	for key, shape := range p.shapes {
+		shape.ended = reason
+		delete(p.shapes, key)
+		s.remove(shape)
+		s.markDirty(shape)
+	}
+}

@@ -1,0 +1,331 @@
+package wal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+	"sort"
+	"strconv"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"pgrelay/relay"
+)
+
+// Problem is a condition that somebody has to mend; Remedy is the SQL or the setting that does it.
+type Problem struct{ What, Remedy string }
+
+func (p *Problem) Error() string { return p.What + "; remedy: " + p.Remedy }
+
+// Slots are the slots of one source: pgrelay_<publication oid>_<epoch>_live and …_anchor_<n>.
+// What must outlive the relay stands in these names.
+type Slots struct {
+	// Publication is the publication's oid; a recreated publication makes the slots of the old one useless.
+	Publication uint32
+	// Epoch rises whenever continuity is lost.
+	Epoch uint64
+	// Start is where the live slot decodes from.
+	Start relay.LSN
+	// Gap tells that the slots are new, so that no earlier position can be continued.
+	Gap     bool
+	anchors []int
+}
+
+// anchorsKept is how many anchors there are between two moves: the window that survives a restart is then
+// never shorter than half of what it should be.
+const anchorsKept = 2
+
+// slotWait bounds the wait for another process to let go of the live slot: the server notices a killed
+// relay's closed socket at its next keepalive.
+const slotWait = 60 * time.Second
+
+var slotName = regexp.MustCompile(`^pgrelay_([0-9]+)_([0-9]+)_(live|anchor_([0-9]+))$`)
+
+type slot struct {
+	name        string
+	publication uint32
+	epoch       uint64
+	anchor      int // 0 for the live slot
+	confirmed   relay.LSN
+	lost        bool
+	pid         *int32
+}
+
+// Live is the live slot's name.
+func (s *Slots) Live() string { return fmt.Sprintf("pgrelay_%d_%d_live", s.Publication, s.Epoch) }
+
+func (s *Slots) anchor(n int) string {
+	return fmt.Sprintf("pgrelay_%d_%d_anchor_%d", s.Publication, s.Epoch, n)
+}
+
+// Prepare makes the live slot ready to stream from the start of the window: the oldest anchor's copy, or the
+// live slot as it is where there is no anchor, or a new slot under a new epoch. waiting is called with the
+// reason whenever something has to be waited for. fresh asks for a new epoch in any case.
+func Prepare(ctx context.Context, conn *pgx.Conn, publication uint32, fresh bool, waiting func(reason string)) (*Slots, error) {
+	all, err := list(ctx, conn)
+	if err != nil {
+		return nil, err
+	}
+	s := &Slots{Publication: publication}
+	var live *slot
+	var anchors []slot
+	for i := range all {
+		if all[i].epoch > s.Epoch {
+			s.Epoch = all[i].epoch
+		}
+	}
+	for i := range all {
+		c := all[i]
+		if c.publication != publication || c.epoch != s.Epoch || c.lost || fresh {
+			continue
+		}
+		if c.anchor == 0 {
+			live = &all[i]
+		} else {
+			anchors = append(anchors, c)
+		}
+	}
+	sort.Slice(anchors, func(i, j int) bool { return anchors[i].anchor < anchors[j].anchor })
+	switch {
+	case len(anchors) > 0:
+		err = s.rewind(ctx, conn, live, anchors, waiting)
+	case live != nil:
+		s.Start = live.confirmed
+		err = release(ctx, conn, live.name, waiting)
+	default:
+		s.Gap = true
+		s.Epoch++
+		err = s.create(ctx, conn, waiting)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return s, s.drop(ctx, conn, all, waiting)
+}
+
+func list(ctx context.Context, conn *pgx.Conn) ([]slot, error) {
+	rows, err := conn.Query(ctx, `select slot_name, coalesce(confirmed_flush_lsn, '0/0')::text,
+		coalesce(wal_status, '') = 'lost', active_pid
+		from pg_catalog.pg_replication_slots
+		where database = pg_catalog.current_database() and slot_type = 'logical' and slot_name ~ '^pgrelay_[0-9]+_[0-9]+_'
+		order by slot_name`)
+	if err != nil {
+		return nil, fmt.Errorf("list replication slots: %w", err)
+	}
+	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (c slot, err error) {
+		var lsn string
+		if err := row.Scan(&c.name, &lsn, &c.lost, &c.pid); err != nil {
+			return c, err
+		}
+		if m := slotName.FindStringSubmatch(c.name); m != nil {
+			oid, _ := strconv.ParseUint(m[1], 10, 32)
+			c.publication = uint32(oid)
+			c.epoch, _ = strconv.ParseUint(m[2], 10, 64)
+			c.anchor, _ = strconv.Atoi(m[4])
+		}
+		c.confirmed, err = relay.ParseLSN(lsn)
+		return c, err
+	})
+}
+
+// rewind makes the live slot a copy of the oldest anchor.
+func (s *Slots) rewind(ctx context.Context, conn *pgx.Conn, live *slot, anchors []slot, waiting func(string)) error {
+	if live != nil {
+		if err := release(ctx, conn, live.name, waiting); err != nil {
+			return err
+		}
+		if _, err := conn.Exec(ctx, `select pg_catalog.pg_drop_replication_slot($1)`, live.name); err != nil {
+			return fmt.Errorf("drop slot %s: %w", live.name, err)
+		}
+	}
+	from := anchors[0]
+	if err := copySlot(ctx, conn, from.name, s.Live()); err != nil {
+		return err
+	}
+	s.Start = from.confirmed
+	for _, a := range anchors {
+		s.anchors = append(s.anchors, a.anchor)
+	}
+	return nil
+}
+
+func (s *Slots) create(ctx context.Context, conn *pgx.Conn, waiting func(string)) error {
+	stop := reportWait(ctx, conn, waiting)
+	defer stop()
+	query := `select lsn::text from pg_catalog.pg_create_logical_replication_slot($1, 'pgoutput')`
+	if serverVersion(conn) >= 17 {
+		query = `select lsn::text from pg_catalog.pg_create_logical_replication_slot($1, 'pgoutput', false, false, true)`
+	}
+	var lsn string
+	if err := conn.QueryRow(ctx, query, s.Live()).Scan(&lsn); err != nil {
+		return slotProblem("create slot "+s.Live(), err)
+	}
+	var err error
+	s.Start, err = relay.ParseLSN(lsn)
+	return err
+}
+
+// drop removes the slots that no longer serve: of another publication or epoch, lost, or of a temporary name.
+func (s *Slots) drop(ctx context.Context, conn *pgx.Conn, all []slot, waiting func(string)) error {
+	for _, c := range all {
+		if c.publication == s.Publication && c.epoch == s.Epoch && !c.lost {
+			continue
+		}
+		if err := release(ctx, conn, c.name, waiting); err != nil {
+			return err
+		}
+		if _, err := conn.Exec(ctx, `select pg_catalog.pg_drop_replication_slot($1)`, c.name); err != nil && !isCode(err, "42704") {
+			return fmt.Errorf("drop slot %s: %w", c.name, err)
+		}
+	}
+	return nil
+}
+
+// MoveAnchor makes an anchor at the live slot's position and drops the oldest where there are enough.
+func (s *Slots) MoveAnchor(ctx context.Context, conn *pgx.Conn) error {
+	n := 1
+	if k := len(s.anchors); k > 0 {
+		n = s.anchors[k-1] + 1
+	}
+	if err := copySlot(ctx, conn, s.Live(), s.anchor(n)); err != nil {
+		return err
+	}
+	s.anchors = append(s.anchors, n)
+	for len(s.anchors) > anchorsKept {
+		name := s.anchor(s.anchors[0])
+		if _, err := conn.Exec(ctx, `select pg_catalog.pg_drop_replication_slot($1)`, name); err != nil && !isCode(err, "42704") {
+			return fmt.Errorf("drop slot %s: %w", name, err)
+		}
+		s.anchors = s.anchors[1:]
+	}
+	return nil
+}
+
+// copySlot copies a slot; from 17 on the copy gets the failover property, which copies don't inherit.
+func copySlot(ctx context.Context, conn *pgx.Conn, from, to string) error {
+	if _, err := conn.Exec(ctx, `select pg_catalog.pg_copy_logical_replication_slot($1, $2, false)`, from, to); err != nil {
+		return slotProblem("copy slot "+from, err)
+	}
+	if serverVersion(conn) < 17 {
+		return nil
+	}
+	return setFailover(ctx, conn.Config(), to)
+}
+
+// setFailover needs the replication protocol: there is no function for it.
+func setFailover(ctx context.Context, cfg *pgx.ConnConfig, name string) error {
+	c := cfg.Config.Copy()
+	c.RuntimeParams["replication"] = "database"
+	pc, err := pgconn.ConnectConfig(ctx, c)
+	if err != nil {
+		return fmt.Errorf("connect to mark slot %s for failover: %w", name, err)
+	}
+	defer func() { _ = pc.Close(context.WithoutCancel(ctx)) }()
+	if _, err := pc.Exec(ctx, "ALTER_REPLICATION_SLOT "+quoteIdentifier(name)+" (FAILOVER true)").ReadAll(); err != nil {
+		return fmt.Errorf("mark slot %s for failover: %w", name, err)
+	}
+	return nil
+}
+
+// release waits until no process uses the slot.
+func release(ctx context.Context, conn *pgx.Conn, name string, waiting func(string)) error {
+	deadline := time.Now().Add(slotWait)
+	for {
+		var pid *int32
+		err := conn.QueryRow(ctx, `select active_pid from pg_catalog.pg_replication_slots where slot_name = $1`, name).Scan(&pid)
+		switch {
+		case errors.Is(err, pgx.ErrNoRows):
+			return nil
+		case err != nil:
+			return fmt.Errorf("look at slot %s: %w", name, err)
+		case pid == nil:
+			return nil
+		case time.Now().After(deadline):
+			return &Problem{
+				What:   fmt.Sprintf("slot %s is in use by process %d: another relay runs on this database, or one died and the server hasn't noticed", name, *pid),
+				Remedy: fmt.Sprintf("stop that relay, or: select pg_terminate_backend(%d);", *pid),
+			}
+		}
+		waiting(fmt.Sprintf("slot %s is still in use by process %d", name, *pid))
+		if err := sleep(ctx, 200*time.Millisecond); err != nil {
+			return err
+		}
+	}
+}
+
+// reportWait names, while a slot is being created, the transactions that its creation waits for: every one
+// that was open, in any database of the cluster, and prepared ones.
+func reportWait(ctx context.Context, conn *pgx.Conn, waiting func(string)) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	cfg := conn.Config()
+	go func() {
+		defer close(done)
+		if sleep(ctx, 3*time.Second) != nil {
+			return
+		}
+		other, err := pgx.ConnectConfig(ctx, cfg)
+		if err != nil {
+			return
+		}
+		defer func() { _ = other.Close(context.WithoutCancel(ctx)) }()
+		for ctx.Err() == nil {
+			if reason, err := oldestTransaction(ctx, other); err == nil && reason != "" {
+				waiting("the new slot waits for " + reason)
+			}
+			_ = sleep(ctx, 5*time.Second)
+		}
+	}()
+	return func() { cancel(); <-done }
+}
+
+func oldestTransaction(ctx context.Context, conn *pgx.Conn) (reason string, err error) {
+	err = conn.QueryRow(ctx, `select reason from (
+		select pg_catalog.format('process %s of %s in database %s, in a transaction since %s', pid, usename, datname, xact_start) as reason,
+			pg_catalog.age(backend_xid) as age
+		from pg_catalog.pg_stat_activity where backend_xid is not null and pid <> pg_catalog.pg_backend_pid()
+		union all
+		select pg_catalog.format('prepared transaction %L of %s in database %s, prepared %s', gid, owner, database, prepared), pg_catalog.age(transaction)
+		from pg_catalog.pg_prepared_xacts) t order by age desc limit 1`).Scan(&reason)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return "", nil
+	}
+	return reason, err
+}
+
+// slotProblem adds the remedy to what Postgres says about slots.
+func slotProblem(what string, err error) error {
+	switch {
+	case isCode(err, "53400"):
+		return &Problem{What: what + ": all replication slots are in use", Remedy: "alter system set max_replication_slots = 20; -- and restart the server"}
+	case isCode(err, "42501"):
+		return &Problem{What: what + ": the role may not use replication slots", Remedy: "alter role <the relay's role> replication;"}
+	case isCode(err, "55000"):
+		return &Problem{What: what + ": " + err.Error(), Remedy: "alter system set wal_level = logical; -- and restart the server"}
+	}
+	return fmt.Errorf("%s: %w", what, err)
+}
+
+func isCode(err error, code string) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && pg.Code == code
+}
+
+func serverVersion(conn *pgx.Conn) int {
+	v, _ := strconv.Atoi(regexp.MustCompile(`^[0-9]+`).FindString(conn.PgConn().ParameterStatus("server_version")))
+	return v
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-t.C:
+		return nil
+	}
+}
