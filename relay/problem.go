@@ -1,0 +1,12 @@
+package relay
+
+// Problem is an error that an operator can mend: what is wrong, in one line, and what mends it.
+// Neither holds a password.
+type Problem struct {
+	What string
+	// Remedy is exact SQL, a setting or a line of pgrelay.yaml, in the order in which to try them; empty where there is none.
+	Remedy string
+}
+
+// Error is What; the remedy is printed apart, since it may have several lines.
+func (p *Problem) Error() string { return p.What }
