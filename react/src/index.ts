@@ -1,0 +1,11 @@
+export type { Backoff } from "./backoff.js";
+export { RelayClient, type RelayOptions } from "./client.js";
+export type { ConnectionState, SocketLike } from "./connection.js";
+export type { Observable } from "./observable.js";
+export type { ChangesHandler, LiveRows, Problem, QuerySpec, RowsStatus } from "./query.js";
+export type { LiveRow } from "./row.js";
+export type { Counters } from "./session.js";
+export type { ConnectionStatus } from "./states.js";
+export type { Transaction } from "./stream.js";
+export type { TokenSource } from "./token.js";
+export type { Change, Column, JsonValue, Row } from "./wire.js";

@@ -1,0 +1,188 @@
+import { identical } from "./json.js";
+import type { RowSet } from "./rows.js";
+import type { Stream, Transaction } from "./stream.js";
+import type { Column, JsonValue, Row } from "./wire.js";
+
+/** What is subscribed to. */
+export interface QuerySpec {
+  /** `schema.name`, as the warehouse names it. */
+  readonly table: string;
+  /** All that the rules show, when absent; the key's columns come anyway. */
+  readonly columns?: readonly string[];
+  /** SQL boolean expression, in the language of the rules. */
+  readonly where?: string;
+  /** For `$1`… in `where`. */
+  readonly params?: readonly JsonValue[];
+}
+
+export type RowsStatus =
+  /** No rows yet. */
+  | "loading"
+  /** The rows are the table's. */
+  | "live"
+  /** The rows are those of an earlier moment: the connection is away, or newer ones are on their way. */
+  | "stale"
+  /** The table isn't there for this role; its rows come by themselves when it is. */
+  | "missing"
+  /** Refused; asked again with the next connection. */
+  | "error";
+
+/** Why rows aren't live. */
+export interface Problem {
+  readonly code: string;
+  readonly message: string;
+  readonly hint?: string;
+}
+
+export interface LiveRows<R extends object = Row> {
+  /** The same array as long as no row changes; a row that doesn't change stays the same object. */
+  readonly rows: readonly R[];
+  readonly status: RowsStatus;
+  readonly columns: readonly Column[];
+  /** The key's column names; empty in a table without a key. */
+  readonly key: readonly string[];
+  readonly problem?: Problem;
+}
+
+/** Takes the changes of a subscription without rows. */
+export interface ChangesHandler {
+  /** A whole transaction. */
+  transaction(transaction: Transaction): void;
+  /** From here on nothing is missed. */
+  live?(): void;
+  /** Changes were missed before this. */
+  missed?(): void;
+}
+
+/** What is shown before anything is known. */
+export const NOTHING: LiveRows<never> = Object.freeze({ rows: [], status: "loading", columns: [], key: [] });
+
+/** Equal queries have equal keys. The order of the columns means nothing. */
+export function queryKey(spec: QuerySpec, keep: boolean): string {
+  const columns = spec.columns && [...new Set(spec.columns)].sort();
+  return JSON.stringify([keep, spec.table, columns ?? null, spec.where ?? null, spec.params ?? null]);
+}
+
+/**
+ * One query of the page and the one subscription that serves it: what is shown, from where it can be resumed,
+ * and how it stands on the present connection. The session changes it, the client publishes it.
+ */
+export class Query {
+  /** Components that look at it. */
+  holders = 0;
+  readonly listeners = new Set<() => void>();
+  readonly handlers = new Set<ChangesHandler>();
+  /** Lets go of the connection that this query holds. */
+  release: (() => void) | undefined;
+
+  /** The subscription that is open on the present connection. */
+  id: number | undefined;
+  /** `unsubscribe` is sent and not yet answered. */
+  closing = false;
+  /** Ended for good on this connection. */
+  ended = false;
+  stream: Stream | undefined;
+  /** The open subscription sent a `since`, or has been live. */
+  continued = false;
+
+  /** The rows on screen. */
+  shown: RowSet | undefined;
+  /** The rows after which the server would continue this subscription on this connection. */
+  base: RowSet | undefined;
+  problem: (Problem & { readonly status?: "missing" | "error" }) | undefined;
+  #withdrawal: ReturnType<typeof setTimeout> | undefined;
+  #published: LiveRows = NOTHING;
+
+  constructor(
+    readonly key: string,
+    readonly spec: QuerySpec,
+    readonly keep: boolean,
+  ) {}
+
+  get published(): LiveRows {
+    return this.#published;
+  }
+
+  get status(): RowsStatus {
+    if (this.problem?.status !== undefined) return this.problem.status;
+    if (this.stream?.live) return "live";
+    return this.shown === undefined ? "loading" : "stale";
+  }
+
+  /** Whether this query has to do with these rows. */
+  uses(rows: RowSet): boolean {
+    return this.shown === rows || this.base === rows;
+  }
+
+  show(rows: RowSet): void {
+    this.shown = rows;
+    this.#keepRows();
+  }
+
+  /** Rows and cursor are dropped. */
+  drop(): void {
+    this.shown = undefined;
+    this.base = undefined;
+    this.#keepRows();
+  }
+
+  /** Takes the rows off the screen after `ms`, unless others are shown before that; they stay a place to resume from. */
+  withdraw(ms: number, done: () => void): void {
+    this.#withdrawal ??= setTimeout(() => {
+      this.#withdrawal = undefined;
+      this.shown = undefined;
+      done();
+    }, ms);
+  }
+
+  /** The subscription is no longer open on the connection. */
+  detach(): void {
+    this.stream?.queries.delete(this);
+    this.stream = undefined;
+    this.id = undefined;
+    this.closing = false;
+    this.continued = false;
+  }
+
+  /** Makes what is shown visible to components; they are told when it differs. */
+  publish(): void {
+    const before = this.#published;
+    const now = this.#compose(before);
+    if (equal(before, now)) return;
+    this.#published = now;
+    for (const listener of [...this.listeners]) listener();
+  }
+
+  #compose(before: LiveRows): LiveRows {
+    const { shown, status } = this;
+    if (shown?.broken) return { ...before, status: "stale" };
+    const rows = shown?.list() ?? NOTHING.rows;
+    const columns = shown?.columns ?? NOTHING.columns;
+    const key = shown?.key ?? NOTHING.key;
+    if (this.problem === undefined) return { rows, status, columns, key };
+    const { code, message, hint } = this.problem;
+    return {
+      rows,
+      status,
+      columns,
+      key,
+      problem: hint === undefined ? { code, message } : { code, message, hint },
+    };
+  }
+
+  #keepRows(): void {
+    clearTimeout(this.#withdrawal);
+    this.#withdrawal = undefined;
+  }
+}
+
+function equal(a: LiveRows, b: LiveRows): boolean {
+  return (
+    a.rows === b.rows &&
+    a.status === b.status &&
+    (a.columns === b.columns || JSON.stringify(a.columns) === JSON.stringify(b.columns)) &&
+    identical(a.key, b.key) &&
+    a.problem?.code === b.problem?.code &&
+    a.problem?.message === b.problem?.message
+  );
+}
