@@ -1,0 +1,172 @@
+package warehouse
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"pgrelay/relay"
+)
+
+// builder makes one relation of what the catalog says, or says why it can't.
+type builder struct {
+	source  *Source
+	catalog *catalog
+	table   ForeignTable
+	class   *class
+	leaves  []*class
+	notes   []Skip
+
+	relation *relay.Relation
+}
+
+func (b *builder) skip(remedy, reason string, args ...any) *Skip {
+	return &Skip{Name: b.table.Name, Reason: fmt.Sprintf(reason, args...), Remedy: remedy}
+}
+
+func (b *builder) note(remedy, reason string, args ...any) {
+	b.notes = append(b.notes, *b.skip(remedy, reason, args...))
+}
+
+func (b *builder) build() (*relay.Relation, *Skip) {
+	if refused := b.usable(); refused != nil {
+		return nil, refused
+	}
+	if refused := b.findLeaves(); refused != nil {
+		return nil, refused
+	}
+	b.relation = &relay.Relation{
+		Name: b.table.Name, Server: b.source.Name, Capture: relay.CaptureLogical,
+		Schema: b.class.schema, Table: b.class.table, OID: b.class.oid, Partitioned: b.class.kind == "p",
+		InsertOnly: b.source.insertOnly[b.table.Name],
+	}
+	if refused := b.columns(); refused != nil {
+		return nil, refused
+	}
+	for _, leaf := range b.leaves {
+		b.relation.Leaves = append(b.relation.Leaves, b.leaf(leaf))
+	}
+	if !b.relation.InsertOnly {
+		if refused := b.key(); refused != nil {
+			return nil, refused
+		}
+	}
+	b.relation.Fingerprint = b.fingerprint()
+	return b.relation, nil
+}
+
+// kinds of relations at a source that have no stream of their own.
+var kinds = map[string]string{
+	"v": "a view", "m": "a materialized view", "S": "a sequence", "c": "a composite type",
+	"f": "a foreign table there as well; the relay follows one step",
+}
+
+// usable says what keeps the table as such from being published: what it is, and what the role may do with it.
+func (b *builder) usable() *Skip {
+	c, t := b.class, b.table
+	remote := relay.Ident(t.RemoteSchema, t.RemoteTable)
+	if c == nil {
+		return b.skip(fmt.Sprintf("drop foreign table %[1]s;\nor alter foreign table %[1]s options (set schema_name '…', set table_name '…');",
+			relay.Ident(t.Schema, t.Table)), "source %s has no table %s", b.source.Name, remote)
+	}
+	role := relay.Ident(b.catalog.role)
+	switch {
+	case c.system:
+		return b.skip("", "%s belongs to the server", remote)
+	case kinds[c.kind] != "":
+		return b.skip("let a foreign table lead to the table that holds the rows", "%s is %s", remote, kinds[c.kind])
+	case c.persistence == "u":
+		return b.skip(fmt.Sprintf("alter table %s set logged;", remote), "%s is unlogged: its changes aren't in the WAL", remote)
+	case c.persistence == "t":
+		return b.skip("", "%s is temporary", remote)
+	case !c.usage || !c.selects:
+		var grants []string
+		if !c.usage {
+			grants = append(grants, fmt.Sprintf("grant usage on schema %s to %s;", relay.Ident(c.schema), role))
+		}
+		if !c.selects {
+			grants = append(grants, fmt.Sprintf("grant select on table %s to %s;", remote, role))
+		}
+		return b.skip(strings.Join(grants, "\n"), "role %q may not read %s", b.catalog.role, remote)
+	case c.rowSecurity:
+		return b.skip(fmt.Sprintf("alter role %s bypassrls;\nrules decide what clients see, so the relay has to see every row", role),
+			"row security on %s would hide rows from role %q, and the stream knows none", remote, b.catalog.role)
+	}
+	return nil
+}
+
+func (b *builder) findLeaves() *Skip {
+	if b.class.kind != "p" {
+		b.leaves = []*class{b.class}
+		if b.class.inherited {
+			b.note("", "rows of tables that inherit from it are theirs: each is published under its own name")
+		}
+		return nil
+	}
+	for _, oid := range b.catalog.leaves[b.class.oid] {
+		leaf := b.catalog.classes[oid]
+		switch {
+		case leaf.kind == "f":
+			return b.skip("make foreign tables in the warehouse that lead to its partitions one by one",
+				"its partition %s is a foreign table, whose changes are not in this database", leaf.name())
+		case leaf.persistence == "u":
+			return b.skip(fmt.Sprintf("alter table %s set logged;", leaf.name()), "its partition %s is unlogged: its changes aren't in the WAL", leaf.name())
+		}
+		b.leaves = append(b.leaves, leaf)
+	}
+	return nil
+}
+
+// fingerprint has a line for what isn't a column's and then one for each column, so that Added can tell an added column
+// from any other change.
+func (b *builder) fingerprint() string {
+	r := b.relation
+	head := []string{r.Name, r.Server, r.Schema, r.Table, fmt.Sprint(r.OID, r.Partitioned, r.Bag, r.InsertOnly), strings.Join(quoteAll(r.KeyNames()), ",")}
+	for _, l := range r.Leaves {
+		key := ""
+		if !l.Full {
+			key = strings.Join(quoteAll(l.Key), ",")
+		}
+		head = append(head, fmt.Sprint(l.OID), l.Schema, l.Table, string(l.Identity), key)
+	}
+	lines := []string{digest(head...)}
+	for _, c := range r.Columns {
+		stamp := []string{c.Source, c.TypeName, b.catalog.typeStamps[c.Type.OID]}
+		for _, owner := range append([]*class{b.class}, b.leaves...) {
+			if a := b.catalog.attribute(owner.oid, c.Source); a != nil {
+				stamp = append(stamp, a.stamp)
+			}
+		}
+		lines = append(lines, fmt.Sprintf("%q %s", c.Name, digest(stamp...)))
+	}
+	return strings.Join(lines, "\n")
+}
+
+// Added tells whether now differs from before by added columns alone, each with one known value for all older rows,
+// and returns their indexes into now.Columns. Anything else is a reason to start over.
+func Added(before, now *relay.Relation) (columns []int, ok bool) {
+	was, is := strings.Split(before.Fingerprint, "\n"), strings.Split(now.Fingerprint, "\n")
+	if was[0] != is[0] {
+		return nil, false
+	}
+	rest := was[1:]
+	for i, line := range is[1:] {
+		switch {
+		case len(rest) > 0 && rest[0] == line:
+			rest = rest[1:]
+		case now.Columns[i].Filled && before.Column(now.Columns[i].Name) < 0:
+			columns = append(columns, i)
+		default:
+			return nil, false
+		}
+	}
+	return columns, len(rest) == 0 && len(columns) > 0
+}
+
+func (k *catalog) attribute(table uint32, name string) *attribute {
+	list := k.attributes[table]
+	if i := slices.IndexFunc(list, func(a attribute) bool { return a.name == name }); i >= 0 {
+		return &list[i]
+	}
+	return nil
+}
