@@ -112,6 +112,9 @@ func (m *Mirror) begin(l *link, s *subscription, msg *wire.ServerMessage) error 
 		m.stats.Resumed++
 	} else {
 		m.stats.Snapshots++
+		if s.phase == Asked && s.base.cursor != "" {
+			m.stats.Refused++
+		}
 		if st.keeps {
 			st.rows = newRows(st.key, st.bag, st.columns)
 		}

@@ -98,6 +98,9 @@ func TestUnsubscribeFreezesAndHandsOn(t *testing.T) {
 	if got := p.message(); string(got.ID) != "3" || got.Since != "c5" || id != 3 {
 		t.Errorf("got %+v, want subscribe 3 since c5", got)
 	}
+	if row, there := m.Find(2, Row{"id": []byte("3")}); !there || string(row["name"]) != `"c"` {
+		t.Errorf("found %v, want row 3", row)
+	}
 	if got := m.Status(1).Rows; got != 0 {
 		t.Errorf("the old id still has %d rows", got)
 	}

@@ -66,6 +66,8 @@ type Mirror struct {
 // Stats count what a mirror went through.
 type Stats struct {
 	Connections, Frames, Snapshots, Resumed, Shared, Lives, Resyncs, Waitings int
+	// Refused counts those of Snapshots that answered a since.
+	Refused int
 	// Transactions and Changes count what was applied to a shape, once per shape.
 	Transactions, Changes int
 	// Abandoned counts unfinished transactions that were thrown away.

@@ -126,6 +126,31 @@ func (m *Mirror) Rows(id uint64) []Row {
 	return s.shown.rows.all()
 }
 
+// Find returns a shown row by its key; in a bag by all of its columns. Not for insert-only tables.
+func (m *Mirror) Find(id uint64, key Row) (Row, bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s := m.subs[id]
+	if s == nil {
+		return nil, false
+	}
+	s.expire()
+	r := s.shown.rows
+	if r == nil {
+		return nil, false
+	}
+	identity, err := r.identity(key)
+	if err != nil {
+		return nil, false
+	}
+	if r.bag {
+		c, there := r.counts[identity]
+		return c.row, there
+	}
+	row, there := r.byKey[identity]
+	return row, there
+}
+
 // Live tells whether a subscription is live.
 func (m *Mirror) Live(id uint64) bool { return m.Status(id).Phase == Live }
 
