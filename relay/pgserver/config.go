@@ -16,7 +16,8 @@ type Config struct {
 	// Version is the major version; 0 takes any installed one, 18 before the others.
 	Version int
 	// Dir is the server's own folder. It must not exist, or be the remains of a server whose process has ended.
-	// Default: a new folder under os.TempDir().
+	// Default: a new folder in memory (/dev/shm) where there is plenty, else under os.TempDir(). Who measures what a
+	// disk does, or keeps the server for long, gives a folder on one.
 	Dir string
 	// Settings go to postgresql.conf after the package's own and override them.
 	Settings map[string]string

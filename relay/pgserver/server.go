@@ -35,7 +35,7 @@ type Server struct {
 	initial string
 }
 
-// tempPattern names the folders that New makes under os.TempDir().
+// tempPattern names the folders that New makes.
 const tempPattern = "pgrelay-server-*"
 
 var sweepOnce sync.Once
@@ -78,8 +78,8 @@ func New(config Config) (_ *Server, err error) {
 func (s *Server) makeDir() error {
 	var err error
 	if s.config.Dir == "" {
-		sweepOnce.Do(func() { _ = Sweep(filepath.Join(os.TempDir(), tempPattern)) }) // what can't be removed harms nobody
-		if s.dir, err = os.MkdirTemp("", tempPattern); err == nil {
+		sweepOnce.Do(func() { _ = Sweep(filepath.Join(place(), tempPattern)) }) // what can't be removed harms nobody
+		if s.dir, err = os.MkdirTemp(place(), tempPattern); err == nil {
 			err = s.account.own(s.dir)
 		}
 	} else {
