@@ -2,6 +2,7 @@ package ws
 
 import (
 	"bytes"
+	"encoding/base64"
 	"errors"
 	"io"
 	"net/http"
@@ -80,6 +81,10 @@ func requestLine(head []byte) (method, target string, ok bool) {
 
 // upgrade answers a request for the WebSocket.
 func (c *Conn) upgrade(head, rest []byte) []byte {
+	if !keyed(head) {
+		c.answer(http.StatusBadRequest, "the Sec-WebSocket-Key is not the base64 of 16 bytes", "")
+		return nil
+	}
 	u := upgrade{config: &c.loop.server.config, request: Request{Remote: c.remote}}
 	socket := memory{in: head}
 	_, err := u.upgrader().Upgrade(&socket)
@@ -105,6 +110,19 @@ func (c *Conn) upgrade(head, rest []byte) []byte {
 	}
 	c.open(u.request)
 	return rest
+}
+
+// keyed tells whether the request's key, if it has one, is what it must be; gobwas looks at its length only.
+// https://www.rfc-editor.org/rfc/rfc6455#section-4.2.1
+func keyed(head []byte) bool {
+	for line := range bytes.Lines(head) {
+		name, value, _ := bytes.Cut(line, []byte(":"))
+		if bytes.EqualFold(bytes.TrimSpace(name), []byte("Sec-WebSocket-Key")) {
+			nonce, err := base64.StdEncoding.DecodeString(string(bytes.TrimSpace(value)))
+			return err == nil && len(nonce) == 16
+		}
+	}
+	return true
 }
 
 func (c *Conn) open(r Request) {

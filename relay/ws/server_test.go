@@ -108,6 +108,10 @@ func dial(t testing.TB, s *Server) *client {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return wrap(t, c)
+}
+
+func wrap(t testing.TB, c net.Conn) *client {
 	t.Cleanup(func() { _ = c.Close() })
 	_ = c.SetDeadline(time.Now().Add(20 * time.Second))
 	return &client{Conn: c, t: t, r: bufio.NewReader(c)}
