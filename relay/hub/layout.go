@@ -14,8 +14,9 @@ type StreamColumn struct {
 
 // Reasons for which shapes end, beside those of the protocol.
 const (
-	reasonTableChanged = "table_changed"
-	reasonUnused       = "unused"
+	reasonTableChanged  = "table_changed"
+	reasonSchemaChanged = "schema_changed"
+	reasonUnused        = "unused"
 )
 
 // layout says how a table's tuples become rows of the relations that it belongs to. Several relations may
@@ -40,18 +41,35 @@ func (l *layout) wanted() bool {
 	return false
 }
 
-// Layout takes in how the stream describes a table from here on. It returns the relations whose columns the
-// stream no longer has as they were: their shapes have ended and whoever looks after the catalog should look.
-// extra tells that the stream has columns that some relation doesn't show.
-func (s *Source) Layout(table uint32, columns []StreamColumn) (drifted []string, extra bool) {
-	if slices.Equal(s.streams[table], columns) && s.layouts[table] != nil {
-		return nil, false
+// Layout takes in how the stream describes a table from here on. drifted tells that some relation's columns
+// are no longer there: its shapes have ended, and whoever looks after the catalog should look. extra tells that
+// the stream has columns that some relation doesn't show.
+func (s *Source) Layout(table uint32, columns []StreamColumn) (drifted, extra bool) {
+	was, known := s.streams[table]
+	if known && slices.Equal(was, columns) {
+		return false, false
 	}
 	s.streams[table] = columns
-	return s.resolve(table)
+	for _, p := range s.resolve(table) {
+		drifted = true
+		s.endShapes(p, reasonSchemaChanged)
+		p.drifted = true
+	}
+	for _, t := range s.layouts[table].targets {
+		extra = extra || len(columns) > len(t.index)
+		if known {
+			// What the journal has was described otherwise. A cursor at the end of the open transaction is good.
+			t.owner.barrier = s.position
+			if s.tx.open {
+				t.owner.barrier++
+			}
+		}
+	}
+	return drifted, extra
 }
 
-func (s *Source) resolve(table uint32) (drifted []string, extra bool) {
+// resolve finds the table's columns for every relation that rests on it, and returns those that lack some.
+func (s *Source) resolve(table uint32) (without []*published) {
 	columns := s.streams[table]
 	l := &layout{}
 	for _, p := range s.relations {
@@ -61,16 +79,13 @@ func (s *Source) resolve(table uint32) (drifted []string, extra bool) {
 		}
 		index, ok := indexColumns(p.relation, columns)
 		if !ok {
-			drifted = append(drifted, p.relation.Name)
-			s.endShapes(p, "schema_changed")
-			p.drifted = true
+			without = append(without, p)
 			continue
 		}
-		extra = extra || len(columns) > len(index)
 		l.targets = append(l.targets, target{owner: p, index: index, full: p.relation.Leaves[i].Full})
 	}
 	s.layouts[table] = l
-	return drifted, extra
+	return without
 }
 
 func indexColumns(r *relay.Relation, columns []StreamColumn) (index []int, ok bool) {
@@ -85,8 +100,9 @@ func indexColumns(r *relay.Relation, columns []StreamColumn) (index []int, ok bo
 	return index, true
 }
 
-// SetRelations says what the source publishes from position on. Shapes of relations that are gone or that
-// have changed end; a relation with the same fingerprint stays as it is.
+// SetRelations says what the source publishes, as the catalog had it at barrier or before. Shapes of relations
+// that are gone or that have changed end; a relation with the same fingerprint stays as it is. Tuples of an
+// older form that the stream still brings are ignored: the snapshots that come after the barrier have seen them.
 func (s *Source) SetRelations(relations []*relay.Relation, barrier relay.LSN) {
 	s.Lock()
 	defer s.Unlock()
@@ -94,6 +110,9 @@ func (s *Source) SetRelations(relations []*relay.Relation, barrier relay.LSN) {
 	for _, r := range relations {
 		p := s.relations[r.Name]
 		if p != nil && p.relation.Fingerprint == r.Fingerprint {
+			if p.drifted {
+				p.drifted, p.barrier = false, barrier
+			}
 			next[r.Name] = p
 			continue
 		}
@@ -113,18 +132,6 @@ func (s *Source) SetRelations(relations []*relay.Relation, barrier relay.LSN) {
 	}
 }
 
-// Drifted tells that the stream no longer has some relation's columns, so that the catalog must be read.
-func (s *Source) Drifted() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, p := range s.relations {
-		if p.drifted {
-			return true
-		}
-	}
-	return false
-}
-
 // changeReason is schema_changed where columns or key differ, else table_changed.
 func changeReason(was, is *relay.Relation) string {
 	same := was.Bag == is.Bag && slices.Equal(was.KeyNames(), is.KeyNames()) &&
@@ -134,5 +141,5 @@ func changeReason(was, is *relay.Relation) string {
 	if same {
 		return reasonTableChanged
 	}
-	return "schema_changed"
+	return reasonSchemaChanged
 }

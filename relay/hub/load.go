@@ -79,6 +79,20 @@ func (l *Load) join(wake func()) *loadReader {
 	return r
 }
 
+// Moved is closed when a reader has taken frames or has left.
+func (l *Load) Moved() <-chan struct{} {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.changed
+}
+
+// Abandoned tells that no connection wants the load any more.
+func (l *Load) Abandoned() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.readers) == 0
+}
+
 func (l *Load) signal() {
 	close(l.changed)
 	l.changed = make(chan struct{})
@@ -231,13 +245,11 @@ type RowEncoder struct {
 	rows  int
 }
 
-// RowEncoder returns an encoder for the shape as it is now, with the names at the source of the columns that a
+// RowEncoder returns an encoder for the shape as it is now, the relation, and the indexes of the columns that a
 // row's texts must have, in order.
-func (s *Shape) RowEncoder() (e *RowEncoder, columns []int) {
-	s.Source.mu.Lock()
-	defer s.Source.mu.Unlock()
-	set := newColumnSet(s.set.relation, s.set.columns)
-	return &RowEncoder{set: set, open: []byte(`{"type":"snapshot","shape":"` + s.Name + `","rows":[`)}, set.columns
+func (s *Shape) RowEncoder() (e *RowEncoder, r *relay.Relation, columns []int) {
+	r, columns = s.Columns()
+	return &RowEncoder{set: newColumnSet(r, columns), open: []byte(`{"type":"snapshot","shape":"` + s.Name + `","rows":[`)}, r, columns
 }
 
 // Add takes in a row and returns a message's payload once it is large enough, else nil.

@@ -236,9 +236,6 @@ func (st *Stream) advance(sink Sink) {
 
 func (st *Stream) send(sink Sink, e *entry) {
 	sink.Add(e.frame)
-	if !st.Shape.Snapshot && !st.Live {
-		st.partial = false
-	}
 	if e.xid != 0 {
 		st.partial = e.more()
 	}
@@ -290,4 +287,15 @@ func (r *Reader) Stale() bool {
 		}
 	}
 	return false
+}
+
+// CursorText is the text of the stream's last cursor; empty where there is none that counts.
+func (st *Stream) CursorText() string {
+	if st.Cursor == 0 {
+		return ""
+	}
+	s := st.Shape.Source
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return string(appendPosition(st.Shape.prefix.appendText(nil), st.Cursor))
 }

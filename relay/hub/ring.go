@@ -58,7 +58,7 @@ func (f *frames) keep(frame []byte) []byte {
 	}
 	from := len(f.chunk)
 	f.chunk = append(f.chunk, frame...)
-	return f.chunk[from:len(f.chunk):len(f.chunk)]
+	return f.chunk[from:] // its capacity reaches over what follows, so that a writer can see that they lie side by side
 }
 
 // add puts an entry into its shape's ring and drops the oldest entries past the limit.

@@ -72,3 +72,23 @@ func (s *Shape) note(kind string, lsn relay.LSN) []byte {
 	b = append(b, `{"type":"`+kind+`","shape":"`+s.Name+`"`...)
 	return finishFrame(s.framer.appendCursor(b, lsn))
 }
+
+// Columns are the relation that the shape shows and the indexes of its columns in it.
+func (s *Shape) Columns() (r *relay.Relation, columns []int) {
+	s.Source.mu.Lock()
+	defer s.Source.mu.Unlock()
+	return s.set.relation, s.set.columns
+}
+
+// Ended tells that the shape's connections start over.
+func (s *Shape) Ended() bool {
+	s.Source.mu.Lock()
+	defer s.Source.mu.Unlock()
+	return s.ended != ""
+}
+
+// Relation is the relation that the shape shows.
+func (s *Shape) Relation() *relay.Relation {
+	r, _ := s.Columns()
+	return r
+}

@@ -80,6 +80,9 @@ func New(cfg Config, start relay.LSN) *Journal {
 	return &Journal{cfg: cfg.withDefaults(), start: start, end: start}
 }
 
+// Config is the journal's bounds.
+func (j *Journal) Config() Config { return j.cfg }
+
 // Begin opens a transaction.
 func (j *Journal) Begin(xid uint64, at int64) {
 	j.mu.Lock()

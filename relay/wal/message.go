@@ -38,6 +38,8 @@ type Message struct {
 	XID uint32
 	// Time (Begin, Commit) is the commit time in Unix microseconds.
 	Time int64
+	// Final (Begin) is the position of the commit record, which lies before the transaction's End.
+	Final relay.LSN
 	// End (Commit) is the position after the commit record, from which a stream goes on.
 	End relay.LSN
 	// Relation (Relation, Insert, Update, Delete) is the table's oid.
@@ -81,6 +83,7 @@ func (m *Message) Parse(b []byte) error {
 		if len(body) < 20 {
 			return ErrMessage
 		}
+		m.Final = relay.LSN(binary.BigEndian.Uint64(body))
 		m.Time = int64(binary.BigEndian.Uint64(body[8:])) + postgresEpoch
 		m.XID = binary.BigEndian.Uint32(body[16:])
 	case KindCommit:

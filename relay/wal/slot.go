@@ -15,11 +15,6 @@ import (
 	"pgrelay/relay"
 )
 
-// Problem is a condition that somebody has to mend; Remedy is the SQL or the setting that does it.
-type Problem struct{ What, Remedy string }
-
-func (p *Problem) Error() string { return p.What + "; remedy: " + p.Remedy }
-
 // Slots are the slots of one source: pgrelay_<publication oid>_<epoch>_live and …_anchor_<n>.
 // What must outlive the relay stands in these names.
 type Slots struct {
@@ -104,6 +99,34 @@ func Prepare(ctx context.Context, conn *pgx.Conn, publication uint32, fresh bool
 		return nil, err
 	}
 	return s, s.drop(ctx, conn, all, waiting)
+}
+
+// Continue tells whether a relay that has everything up to position can go on with the live slot: it is there,
+// of the publication, and has not been moved past the position by somebody else.
+func (s *Slots) Continue(ctx context.Context, conn *pgx.Conn, publication uint32, position relay.LSN, waiting func(string)) (bool, error) {
+	all, err := list(ctx, conn)
+	if err != nil {
+		return false, err
+	}
+	for _, c := range all {
+		if c.name == s.Live() && c.publication == publication && !c.lost && c.confirmed <= position {
+			return true, release(ctx, conn, c.name, waiting)
+		}
+	}
+	return false, nil
+}
+
+// Retained is how many bytes of WAL the source's slots keep, and whether the server says that the live slot is
+// about to be lost or is so.
+func (s *Slots) Retained(ctx context.Context, conn *pgx.Conn) (bytes int64, status string, err error) {
+	err = conn.QueryRow(ctx, `select coalesce(max(pg_catalog.pg_wal_lsn_diff(pg_catalog.pg_current_wal_insert_lsn(), restart_lsn)), 0)::bigint,
+		coalesce(max(wal_status) filter (where slot_name = $1), 'missing')
+		from pg_catalog.pg_replication_slots where slot_name like $2`,
+		s.Live(), fmt.Sprintf(`pgrelay\_%d\_%%`, s.Publication)).Scan(&bytes, &status)
+	if err != nil {
+		return 0, "", fmt.Errorf("look at the slots: %w", err)
+	}
+	return bytes, status, nil
 }
 
 func list(ctx context.Context, conn *pgx.Conn) ([]slot, error) {
@@ -244,7 +267,7 @@ func release(ctx context.Context, conn *pgx.Conn, name string, waiting func(stri
 		case pid == nil:
 			return nil
 		case time.Now().After(deadline):
-			return &Problem{
+			return &relay.Problem{
 				What:   fmt.Sprintf("slot %s is in use by process %d: another relay runs on this database, or one died and the server hasn't noticed", name, *pid),
 				Remedy: fmt.Sprintf("stop that relay, or: select pg_terminate_backend(%d);", *pid),
 			}
@@ -300,11 +323,11 @@ func oldestTransaction(ctx context.Context, conn *pgx.Conn) (reason string, err 
 func slotProblem(what string, err error) error {
 	switch {
 	case isCode(err, "53400"):
-		return &Problem{What: what + ": all replication slots are in use", Remedy: "alter system set max_replication_slots = 20; -- and restart the server"}
+		return &relay.Problem{What: what + ": all replication slots are in use", Remedy: "alter system set max_replication_slots = 20; -- and restart the server"}
 	case isCode(err, "42501"):
-		return &Problem{What: what + ": the role may not use replication slots", Remedy: "alter role <the relay's role> replication;"}
+		return &relay.Problem{What: what + ": the role may not use replication slots", Remedy: "alter role <the relay's role> replication;"}
 	case isCode(err, "55000"):
-		return &Problem{What: what + ": " + err.Error(), Remedy: "alter system set wal_level = logical; -- and restart the server"}
+		return &relay.Problem{What: what + ": " + err.Error(), Remedy: "alter system set wal_level = logical; -- and restart the server"}
 	}
 	return fmt.Errorf("%s: %w", what, err)
 }

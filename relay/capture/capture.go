@@ -1,0 +1,282 @@
+package capture
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/rs/zerolog"
+
+	"pgrelay/relay"
+	"pgrelay/relay/hub"
+	"pgrelay/relay/journal"
+	"pgrelay/relay/metrics"
+	"pgrelay/relay/publication"
+	"pgrelay/relay/wal"
+	"pgrelay/relay/warehouse"
+)
+
+// Config says how to follow a source.
+type Config struct {
+	// Publication's name; default pgrelay.
+	Publication string
+	// Journal bounds the window.
+	Journal journal.Config
+	// Snapshots is how many run at a time; default 4.
+	Snapshots int
+	// SnapshotTimeout is how long one may take, since it holds back vacuum; default 10 minutes.
+	SnapshotTimeout time.Duration
+	// RetainedBytes of WAL past which the log warns; default 4 GiB.
+	RetainedBytes int64
+	// Grace is how long a broken source counts as available still; default 2 s.
+	Grace   time.Duration
+	Logger  zerolog.Logger
+	Metrics *metrics.Source
+	// Changed is called, from any goroutine, when the relations or the availability have changed.
+	Changed func()
+	// Touched is called after a transaction that wrote to the relation Watch.
+	Watch   string
+	Touched func(xid uint64)
+	// SnapshotStarted counts a snapshot and returns what is called at its end.
+	SnapshotStarted func() (done func())
+}
+
+func (c Config) withDefaults() Config {
+	if c.Publication == "" {
+		c.Publication = "pgrelay"
+	}
+	if c.Snapshots <= 0 {
+		c.Snapshots = 4
+	}
+	if c.SnapshotTimeout <= 0 {
+		c.SnapshotTimeout = 10 * time.Minute
+	}
+	if c.RetainedBytes <= 0 {
+		c.RetainedBytes = 4 << 30
+	}
+	if c.Grace <= 0 {
+		c.Grace = 2 * time.Second
+	}
+	return c
+}
+
+// Capture follows one source.
+type Capture struct {
+	Name string
+	// Hub is the source's shapes.
+	Hub *hub.Source
+
+	cfg     Config
+	log     zerolog.Logger
+	slots   *wal.Slots
+	loads   chan struct{}
+	looks   chan struct{} // one place: look at the catalog now
+	running sync.WaitGroup
+	watched atomic.Pointer[[]uint32]
+
+	// Of the watch alone.
+	anchored struct {
+		at   relay.LSN
+		when time.Time
+	}
+	warned  bool
+	refused map[string]string
+
+	mu           sync.Mutex
+	source       *warehouse.Source
+	rediscovered chan struct{} // closed when source was replaced
+	journal      *journal.Journal
+	pool         *pgxpool.Pool
+	identity     string
+	inspection   *warehouse.Inspection
+	fingerprints map[uint32]string
+	published    *publication.State
+	inspected    chan struct{} // closed when the catalog was looked at
+	reference    uint64        // a recent full transaction id
+	available    bool
+	reason       string
+	lives        int // how often the source came alive
+	recent       recentXIDs
+	committed    chan struct{} // closed at the next commit
+	waiters      int           // how many wait for it
+}
+
+// New is a capture of source, whose changes go into h.
+func New(source *warehouse.Source, h *hub.Source, cfg Config) *Capture {
+	cfg = cfg.withDefaults()
+	return &Capture{
+		Name: source.Name, Hub: h, cfg: cfg, source: source,
+		log:          cfg.Logger.With().Str("component", "capture").Str("source", source.Name).Logger(),
+		loads:        make(chan struct{}, cfg.Snapshots),
+		looks:        make(chan struct{}, 1),
+		inspected:    make(chan struct{}),
+		reason:       "not connected yet",
+		rediscovered: make(chan struct{}), committed: make(chan struct{}),
+	}
+}
+
+// Run follows the source until ctx ends.
+func (c *Capture) Run(ctx context.Context) error {
+	defer c.running.Wait()
+	const first, longest = 100 * time.Millisecond, 10 * time.Second
+	pause := first
+	for {
+		began := time.Now()
+		err := c.session(ctx)
+		c.closePool()
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if time.Since(began) > longest {
+			pause = first
+		}
+		c.cfg.Metrics.SetUp(false)
+		c.cfg.Metrics.Reconnected()
+		c.lost(err)
+		c.log.Warn().Err(err).Dur("retry_in", pause).Msg("source lost")
+		if !c.wait(ctx, pause/2+rand.N(pause)) {
+			return context.Cause(ctx)
+		}
+		pause = min(2*pause, longest)
+	}
+}
+
+// wait pauses; a source that was discovered anew cuts it short.
+func (c *Capture) wait(ctx context.Context, pause time.Duration) bool {
+	c.mu.Lock()
+	rediscovered := c.rediscovered
+	c.mu.Unlock()
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
+	case <-rediscovered:
+	}
+	return true
+}
+
+// SetSource replaces what discovery found; the relations are looked at anew.
+func (c *Capture) SetSource(source *warehouse.Source) {
+	c.mu.Lock()
+	c.source = source
+	close(c.rediscovered)
+	c.rediscovered = make(chan struct{})
+	c.mu.Unlock()
+}
+
+// Available tells whether subscriptions can be served, and if not, why.
+func (c *Capture) Available() (ok bool, reason string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.available, c.reason
+}
+
+// Lives is how often the source has come alive.
+func (c *Capture) Lives() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.lives
+}
+
+// Inspection is what the last look at the catalog found; nil before the first.
+func (c *Capture) Inspection() *warehouse.Inspection {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.inspection
+}
+
+// Journal is the window; nil before the source was first reached.
+func (c *Capture) Journal() *journal.Journal {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.journal
+}
+
+// lost says why the source is gone; after the grace it counts as not available.
+func (c *Capture) lost(err error) {
+	c.mu.Lock()
+	c.reason = err.Error()
+	lives := c.lives
+	c.mu.Unlock()
+	c.cfg.Changed()
+	time.AfterFunc(c.cfg.Grace, func() {
+		c.mu.Lock()
+		gone := c.available && c.lives == lives
+		if gone {
+			c.available = false
+		}
+		c.mu.Unlock()
+		if gone {
+			c.cfg.Changed()
+		}
+	})
+}
+
+// live says that the source answers.
+func (c *Capture) live() {
+	c.mu.Lock()
+	c.available, c.reason = true, ""
+	c.lives++
+	c.mu.Unlock()
+	c.cfg.Metrics.SetUp(true)
+	c.cfg.Changed()
+}
+
+func (c *Capture) closePool() {
+	c.mu.Lock()
+	pool := c.pool
+	c.pool = nil
+	c.mu.Unlock()
+	if pool != nil {
+		go pool.Close() // waits for the snapshots, whose queries fail now or end
+	}
+}
+
+// recentXIDs are the ids of the transactions that the stream brought last. A snapshot that doesn't see one of
+// them was taken too early.
+type recentXIDs struct {
+	ids  []uint64
+	next int
+}
+
+const recentKept = 1 << 14
+
+func (r *recentXIDs) add(xid uint64) {
+	if len(r.ids) < recentKept {
+		r.ids = append(r.ids, xid)
+		return
+	}
+	r.ids[r.next] = xid
+	r.next = (r.next + 1) % recentKept
+}
+
+// streamed tells that the snapshot sees everything that the stream has brought.
+func (c *Capture) streamed(snapshot string) (bool, error) {
+	v, err := hub.ParseVisibility(snapshot)
+	if err != nil {
+		return false, fmt.Errorf("read the snapshot %q: %w", snapshot, err)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return !slices.ContainsFunc(c.recent.ids, func(xid uint64) bool { return !v.Sees(xid) }), nil
+}
+
+var errSuperseded = errors.New("the warehouse describes the source otherwise now")
+
+func identity(i *warehouse.Inspection, epoch uint64) string {
+	return fmt.Sprintf("%s/%s/%d/%d", i.SystemID, i.Database, i.Timeline, epoch)
+}
+
+// Covers tells that a stream can go on after position.
+func (c *Capture) Covers(position relay.LSN) bool {
+	j := c.Journal()
+	return j != nil && j.Covers(position)
+}

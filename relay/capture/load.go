@@ -1,0 +1,225 @@
+package capture
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"pgrelay/relay"
+	"pgrelay/relay/hub"
+	"pgrelay/relay/snapshot"
+	"pgrelay/relay/wal"
+)
+
+// inspectWait bounds how long a snapshot that found the table changed waits for the watch to see it too.
+const inspectWait = 5 * time.Second
+
+// Snapshot runs a load by reading the shape's rows.
+func (c *Capture) Snapshot(load *hub.Load) {
+	c.running.Go(func() {
+		visible, fence, err := c.snapshot(load)
+		load.Finish(visible, fence, c.verdict(load, err))
+	})
+}
+
+// verdict is what the connections are told of an error.
+func (c *Capture) verdict(load *hub.Load, err error) error {
+	switch {
+	case err == nil, errors.Is(err, hub.ErrAbandoned), errors.Is(err, hub.ErrLagged), errors.Is(err, hub.ErrUnavailable):
+		return err
+	case errors.Is(err, context.DeadlineExceeded):
+		return hub.ErrLimit
+	case errors.Is(err, snapshot.ErrChanged):
+		return hub.ErrSchema
+	}
+	c.log.Warn().Err(err).Str("table", load.Shape.Relation().Name).Msg("rows could not be read")
+	return hub.ErrUnavailable
+}
+
+func (c *Capture) snapshot(load *hub.Load) (*hub.Visibility, relay.LSN, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), c.cfg.SnapshotTimeout)
+	defer cancel()
+	if err := c.slot(ctx, load); err != nil {
+		return nil, 0, err
+	}
+	defer func() { <-c.loads }()
+	defer c.cfg.SnapshotStarted()()
+	c.mu.Lock()
+	pool := c.pool
+	c.mu.Unlock()
+	if pool == nil {
+		return nil, 0, hub.ErrUnavailable
+	}
+	conn, err := pool.Acquire(ctx)
+	if err != nil {
+		return nil, 0, fmt.Errorf("connect for a snapshot: %w", err)
+	}
+	result, err := c.read(ctx, conn, load)
+	if err != nil {
+		// The connection may be in the middle of a result.
+		broken := conn.Hijack()
+		_ = broken.PgConn().Conn().Close()
+		if errors.Is(err, snapshot.ErrChanged) {
+			c.awaitInspection(ctx)
+		}
+		return nil, 0, err
+	}
+	defer conn.Release()
+	if _, err := mark(ctx, conn.Conn(), "0/0"); err != nil {
+		return nil, 0, err
+	}
+	visible, err := hub.ParseVisibility(result.Snapshot)
+	return &visible, result.Fence, err
+}
+
+// slot waits for a place among the snapshots that run; a load that nobody wants any more gives up.
+func (c *Capture) slot(ctx context.Context, load *hub.Load) error {
+	for {
+		select {
+		case c.loads <- struct{}{}:
+			return nil
+		case <-load.Moved():
+			if load.Abandoned() {
+				return hub.ErrAbandoned
+			}
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+func (c *Capture) read(ctx context.Context, conn *pgxpool.Conn, load *hub.Load) (snapshot.Result, error) {
+	encoder, relation, columns := load.Shape.RowEncoder()
+	if err := c.ready(ctx, conn.Conn(), relation); err != nil {
+		return snapshot.Result{}, err
+	}
+	result, err := snapshot.Read(ctx, conn.Conn(), snapshot.Request{
+		Relation: relation,
+		Columns:  columns,
+		Unchanged: func(ctx context.Context, tx pgx.Tx) (bool, error) {
+			return c.unchanged(ctx, tx.Conn(), relation)
+		},
+		Streamed: c.streamed,
+		Row: func(texts [][]byte) error {
+			if payload := encoder.Add(texts); payload != nil {
+				return load.PutRows(ctx, payload)
+			}
+			return nil
+		},
+	})
+	if err != nil {
+		return result, err
+	}
+	if payload := encoder.Rest(); payload != nil {
+		err = load.PutRows(ctx, payload)
+	}
+	return result, err
+}
+
+func (c *Capture) unchanged(ctx context.Context, conn *pgx.Conn, r *relay.Relation) (bool, error) {
+	c.mu.Lock()
+	source := c.source
+	c.mu.Unlock()
+	now, err := source.Fingerprint(ctx, conn, source.Publications())
+	if err != nil {
+		return false, fmt.Errorf("compare the catalog: %w", err)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return now[r.OID] == c.fingerprints[r.OID] && c.Hub.Relation(r.Name) == r, nil
+}
+
+// ready waits until every transaction that ran when the table was added to the publication has ended: rows that
+// one of them wrote before are in neither stream nor snapshot.
+func (c *Capture) ready(ctx context.Context, conn *pgx.Conn, r *relay.Relation) error {
+	for {
+		c.mu.Lock()
+		published := c.published
+		c.mu.Unlock()
+		ok, err := published.Ready(ctx, conn, r)
+		if err != nil || ok {
+			return err
+		}
+		timer := time.NewTimer(50 * time.Millisecond)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// awaitInspection waits until the watch has looked at the catalog again.
+func (c *Capture) awaitInspection(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, inspectWait)
+	defer cancel()
+	c.mu.Lock()
+	inspected := c.inspected
+	c.mu.Unlock()
+	c.look()
+	select {
+	case <-inspected:
+	case <-ctx.Done():
+	}
+}
+
+// Replay runs a load by reading the journal after since.
+func (c *Capture) Replay(load *hub.Load, replay *hub.Replay, since relay.LSN) {
+	c.running.Go(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), c.cfg.SnapshotTimeout)
+		defer cancel()
+		load.Finish(nil, 0, c.verdict(load, c.replay(ctx, load, replay, since)))
+	})
+}
+
+func (c *Capture) replay(ctx context.Context, load *hub.Load, replay *hub.Replay, position relay.LSN) error {
+	j := c.Journal()
+	var m wal.Message
+	for {
+		c.mu.Lock()
+		c.waiters++
+		committed := c.committed
+		c.mu.Unlock()
+		tx, ok, err := j.Next(position)
+		if err != nil {
+			return hub.ErrLagged
+		}
+		switch {
+		case ok && (tx.End <= load.Position || tx.XID == load.Open):
+			replay.Begin(tx.XID, tx.At)
+			if err := tx.Messages(func(b []byte) error { return replayMessage(ctx, replay, &m, b) }); err != nil {
+				return err
+			}
+			if err := replay.Commit(ctx, tx.End); err != nil {
+				return err
+			}
+			position = tx.End
+			if tx.XID == load.Open {
+				return nil
+			}
+		case ok || load.Open == 0:
+			return nil
+		default: // the transaction that was open at the registration is still coming
+			select {
+			case <-committed:
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			}
+		}
+	}
+}
+
+func replayMessage(ctx context.Context, replay *hub.Replay, m *wal.Message, b []byte) error {
+	if err := m.Parse(b); err != nil {
+		return err
+	}
+	if m.Kind == wal.KindTruncate {
+		return replay.Truncate(ctx, m.Relations)
+	}
+	return replay.Row(ctx, m.Kind, m.Relation, m.Old, m.New)
+}

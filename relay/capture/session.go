@@ -1,0 +1,151 @@
+package capture
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"pgrelay/relay"
+	"pgrelay/relay/journal"
+	"pgrelay/relay/publication"
+	"pgrelay/relay/wal"
+	"pgrelay/relay/warehouse"
+)
+
+// connectTimeout bounds one attempt to connect.
+const connectTimeout = 10 * time.Second
+
+// session connects, makes ready, and streams until something fails.
+func (c *Capture) session(ctx context.Context) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	c.mu.Lock()
+	source := c.source
+	c.mu.Unlock()
+	if source.Err != nil {
+		return source.Err
+	}
+	conn, err := connect(ctx, source)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
+	if err := source.Check(ctx, conn); err != nil {
+		return err
+	}
+	published, err := c.inspect(ctx, conn, source)
+	if err != nil {
+		return err
+	}
+	stream, err := c.start(ctx, conn, source, published)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = stream.Close() }()
+	if err := c.openPool(ctx, source); err != nil {
+		return err
+	}
+	fence, err := c.fence(ctx, conn)
+	if err != nil {
+		return err
+	}
+	go func() {
+		// Whatever ends first takes the other along: an ordinary session that is told of a shutdown, too.
+		cancel(c.watch(ctx, conn, source))
+		_ = stream.Close()
+	}()
+	err = c.stream(ctx, stream, fence)
+	if cause := context.Cause(ctx); cause != nil && ctx.Err() != nil {
+		err = cause
+	}
+	cancel(err)
+	return err
+}
+
+func connect(ctx context.Context, source *warehouse.Source) (*pgx.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
+	defer cancel()
+	conn, err := pgx.ConnectConfig(ctx, source.Conn.Copy())
+	if err != nil {
+		return nil, fmt.Errorf("connect to source %s: %w", source.Name, err)
+	}
+	return conn, nil
+}
+
+// start makes the slots ready and opens the stream: from the window's start after the relay's own start, from
+// its own position after a break.
+func (c *Capture) start(ctx context.Context, conn *pgx.Conn, source *warehouse.Source, published *publication.State) (*wal.Stream, error) {
+	waiting := func(reason string) {
+		c.log.Info().Str("reason", reason).Msg("waiting")
+		c.mu.Lock()
+		c.reason = reason
+		c.mu.Unlock()
+	}
+	position := c.Hub.Position()
+	goOn := false
+	if c.slots != nil && c.slots.Publication == published.OID {
+		var err error
+		if goOn, err = c.slots.Continue(ctx, conn, published.OID, position, waiting); err != nil {
+			return nil, err
+		}
+	}
+	inspection := c.Inspection()
+	if goOn && identity(inspection, c.slots.Epoch) != c.identity {
+		goOn = false
+	}
+	if !goOn {
+		slots, err := wal.Prepare(ctx, conn, published.OID, c.slots != nil, waiting)
+		if err != nil {
+			return nil, err
+		}
+		c.slots, position = slots, slots.Start
+		c.mu.Lock()
+		c.journal = journal.New(c.cfg.Journal, position)
+		c.recent = recentXIDs{}
+		c.identity = identity(inspection, slots.Epoch)
+		c.mu.Unlock()
+		c.log.Info().Str("slot", slots.Live()).Stringer("from", position).Bool("new", slots.Gap).Msg("slot ready")
+	}
+	c.Hub.Reset(c.identity, position, "journal_gap")
+	return wal.Start(ctx, source.Conn, c.slots.Live(), position, published.Names)
+}
+
+func (c *Capture) openPool(ctx context.Context, source *warehouse.Source) error {
+	cfg, err := pgxpool.ParseConfig("")
+	if err != nil {
+		return fmt.Errorf("make the pool: %w", err)
+	}
+	cfg.ConnConfig = source.Conn.Copy()
+	cfg.MaxConns = int32(c.cfg.Snapshots) + 1
+	cfg.MinConns = 0
+	cfg.MaxConnIdleTime = time.Minute
+	pool, err := pgxpool.NewWithConfig(ctx, cfg)
+	if err != nil {
+		return fmt.Errorf("make the pool: %w", err)
+	}
+	c.mu.Lock()
+	c.pool = pool
+	c.mu.Unlock()
+	return nil
+}
+
+// fence is a position that the stream must have passed before the relay answers for the source: what a cursor
+// of an earlier life may name lies before it.
+func (c *Capture) fence(ctx context.Context, conn *pgx.Conn) (relay.LSN, error) {
+	var text string
+	if err := conn.QueryRow(ctx, `select pg_catalog.pg_current_wal_insert_lsn()::text`).Scan(&text); err != nil {
+		return 0, fmt.Errorf("read the WAL position: %w", err)
+	}
+	return mark(ctx, conn, text)
+}
+
+// mark writes an empty message so that the stream passes lsn soon, also when nobody else writes.
+func mark(ctx context.Context, conn *pgx.Conn, lsn string) (relay.LSN, error) {
+	if _, err := conn.Exec(ctx, `select pg_catalog.pg_logical_emit_message(true, 'pgrelay', '')`); err != nil {
+		return 0, fmt.Errorf("write a mark: %w", err)
+	}
+	return relay.ParseLSN(lsn)
+}

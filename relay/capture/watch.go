@@ -1,0 +1,198 @@
+package capture
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"pgrelay/relay"
+	"pgrelay/relay/publication"
+	"pgrelay/relay/warehouse"
+)
+
+// watchEvery is how often the catalog's fingerprint is compared.
+const watchEvery = time.Second
+
+// inspectAttempts bounds how often the catalog is looked at in a row; the next round of the watch looks again.
+const inspectAttempts = 3
+
+// statementTimeout bounds what the control connection asks, so that a dead network is noticed.
+const statementTimeout = 30 * time.Second
+
+// inspect looks at the catalog, makes the publication hold what it should, and tells the hub.
+func (c *Capture) inspect(ctx context.Context, conn *pgx.Conn, source *warehouse.Source) (*publication.State, error) {
+	var inspection *warehouse.Inspection
+	var published *publication.State
+	var fingerprints map[uint32]string
+	for attempt := 0; ; attempt++ {
+		var err error
+		if inspection, err = source.Inspect(ctx, conn); err != nil {
+			return nil, fmt.Errorf("look at the catalog: %w", err)
+		}
+		if published, err = publication.Ensure(ctx, conn, c.cfg.Publication, inspection.Relations); err != nil {
+			return nil, err
+		}
+		if fingerprints, err = source.Fingerprint(ctx, conn, source.Publications()); err != nil {
+			return nil, fmt.Errorf("read the catalog's fingerprint: %w", err)
+		}
+		if maps.Equal(fingerprints, inspection.Fingerprints) {
+			break
+		}
+		// Ensure changed the publication, or somebody the tables: look again, but don't run after a busy catalog.
+		if attempt == inspectAttempts {
+			fingerprints = inspection.Fingerprints
+			break
+		}
+	}
+	var text string
+	var reference uint64
+	if err := conn.QueryRow(ctx, `select pg_catalog.pg_current_wal_insert_lsn()::text,
+		pg_catalog.pg_snapshot_xmax(pg_catalog.pg_current_snapshot())::text::bigint`).Scan(&text, &reference); err != nil {
+		return nil, fmt.Errorf("read the WAL position: %w", err)
+	}
+	barrier, err := relay.ParseLSN(text)
+	if err != nil {
+		return nil, err
+	}
+	var watched []uint32
+	for _, r := range inspection.Relations {
+		if r.Name == c.cfg.Watch {
+			for _, leaf := range r.Leaves {
+				watched = append(watched, leaf.OID)
+			}
+		}
+	}
+	c.mu.Lock()
+	c.inspection, c.fingerprints, c.published, c.reference = inspection, fingerprints, published, reference
+	close(c.inspected)
+	c.inspected = make(chan struct{})
+	c.mu.Unlock()
+	c.watched.Store(&watched)
+	c.Hub.SetRelations(inspection.Relations, barrier)
+	c.report(inspection)
+	c.cfg.Changed()
+	return published, nil
+}
+
+// report logs what can't be published when that is news.
+func (c *Capture) report(i *warehouse.Inspection) {
+	refused := make(map[string]string, len(i.Refused))
+	for _, r := range i.Refused {
+		refused[r.Name] = r.Reason
+		if c.refused[r.Name] != r.Reason {
+			c.log.Warn().Str("table", r.Name).Str("reason", r.Reason).Str("remedy", r.Remedy).Msg("not published")
+		}
+	}
+	c.refused = refused
+}
+
+// look asks the watch to look at the catalog now.
+func (c *Capture) look() {
+	select {
+	case c.looks <- struct{}{}:
+	default:
+	}
+}
+
+// watch compares the catalog once a second, moves the anchors, and reads the slots' figures, until the control
+// connection fails or the warehouse describes the source otherwise.
+func (c *Capture) watch(ctx context.Context, conn *pgx.Conn, source *warehouse.Source) error {
+	tick := time.NewTicker(watchEvery)
+	defer tick.Stop()
+	w := watcher{c: c, conn: conn, source: source}
+	c.mu.Lock()
+	rediscovered := c.rediscovered
+	c.mu.Unlock()
+	for {
+		force := false
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-rediscovered:
+			return errSuperseded
+		case <-c.looks:
+			force = true
+		case <-tick.C:
+		}
+		if err := w.round(ctx, force); err != nil {
+			return err
+		}
+	}
+}
+
+type watcher struct {
+	c       *Capture
+	conn    *pgx.Conn
+	source  *warehouse.Source
+	figures time.Time
+}
+
+func (w *watcher) round(ctx context.Context, force bool) error {
+	ctx, cancel := context.WithTimeout(ctx, statementTimeout)
+	defer cancel()
+	now, err := w.source.Fingerprint(ctx, w.conn, w.source.Publications())
+	if err != nil {
+		return fmt.Errorf("watch the catalog: %w", err)
+	}
+	w.c.mu.Lock()
+	same := maps.Equal(now, w.c.fingerprints)
+	oid := w.c.published.OID
+	w.c.mu.Unlock()
+	if force || !same {
+		published, err := w.c.inspect(ctx, w.conn, w.source)
+		if err != nil {
+			return err
+		}
+		if published.OID != oid {
+			return fmt.Errorf("publication %s was dropped and made anew", w.c.cfg.Publication)
+		}
+	}
+	if ok, _ := w.c.Available(); !ok {
+		return nil
+	}
+	if time.Since(w.figures) > lagEvery {
+		w.figures = time.Now()
+		if err := w.readFigures(ctx); err != nil {
+			return err
+		}
+	}
+	return w.moveAnchor(ctx)
+}
+
+// moveAnchor makes a new anchor whenever half of the window has passed.
+func (w *watcher) moveAnchor(ctx context.Context) error {
+	c := w.c
+	window := c.journal.Config()
+	_, end := c.journal.Window()
+	if c.anchored.at != 0 && uint64(end-c.anchored.at) < window.WAL/2 && time.Since(c.anchored.when) < window.Age/2 {
+		return nil
+	}
+	if err := c.slots.MoveAnchor(ctx, w.conn); err != nil {
+		return err
+	}
+	c.anchored.at, c.anchored.when = end, time.Now()
+	return nil
+}
+
+func (w *watcher) readFigures(ctx context.Context) error {
+	c := w.c
+	retained, status, err := c.slots.Retained(ctx, w.conn)
+	if err != nil {
+		return err
+	}
+	c.cfg.Metrics.SetRetained(uint64(max(retained, 0)))
+	bytes, transactions := c.journal.Size()
+	c.cfg.Metrics.SetJournal(int64(bytes), transactions)
+	if status == "lost" || status == "missing" {
+		return fmt.Errorf("slot %s is %s", c.slots.Live(), status)
+	}
+	if retained > c.cfg.RetainedBytes && !c.warned {
+		c.log.Warn().Int64("retained_bytes", retained).Int64("budget_bytes", c.cfg.RetainedBytes).Str("wal_status", status).
+			Msg("the source keeps more WAL for the relay than the budget: a long transaction, or a slot that does not move")
+	}
+	c.warned = retained > c.cfg.RetainedBytes
+	return nil
+}

@@ -1,0 +1,145 @@
+package serve
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"pgrelay/relay/capture"
+	"pgrelay/relay/hub"
+	"pgrelay/relay/warehouse"
+)
+
+// follow discovers the warehouse, and again whenever it changes or could not be read.
+func (s *Server) follow(ctx context.Context) error {
+	pause := 200 * time.Millisecond
+	for ctx.Err() == nil {
+		began := time.Now()
+		err := s.followOnce(ctx)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err == nil || time.Since(began) > time.Minute {
+			pause = 200 * time.Millisecond
+		}
+		if err == nil {
+			continue
+		}
+		s.mu.Lock()
+		s.failure = err.Error()
+		s.mu.Unlock()
+		s.log.Warn().Err(err).Dur("retry_in", pause).Msg("warehouse cannot be read")
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+		}
+		pause = min(2*pause, 10*time.Second)
+	}
+	return nil
+}
+
+// followOnce discovers the warehouse and returns nil when it has changed.
+func (s *Server) followOnce(ctx context.Context) error {
+	found, err := warehouse.Discover(ctx, s.cfg.Warehouse)
+	if err != nil {
+		return err
+	}
+	s.adopt(ctx, found)
+	cfg, err := pgx.ParseConfig(s.cfg.Warehouse.DSN)
+	if err != nil {
+		return fmt.Errorf("parse the warehouse's DSN: %w", err)
+	}
+	conn, err := pgx.ConnectConfig(ctx, cfg)
+	if err != nil {
+		return fmt.Errorf("connect to the warehouse: %w", err)
+	}
+	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		now, err := warehouse.Watch(ctx, conn)
+		if err != nil {
+			return err
+		}
+		if now != found.Fingerprint || s.retryDiscovery(found) {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+// retryDiscovery tells that a source could not be reached at discovery and enough time has passed.
+func (s *Server) retryDiscovery(found *warehouse.Warehouse) bool {
+	for _, source := range found.Sources {
+		if source.Err != nil {
+			return time.Since(s.discovered) > 5*time.Second
+		}
+	}
+	return false
+}
+
+// adopt starts captures of new sources, tells those that go on, and stops those that are gone.
+func (s *Server) adopt(ctx context.Context, found *warehouse.Warehouse) {
+	s.mu.Lock()
+	s.warehouse, s.failure, s.discovered = found, "", time.Now()
+	sources := map[string]*warehouse.Source{}
+	for _, source := range found.Sources {
+		sources[source.Name] = source
+	}
+	var gone []*running
+	for name, r := range s.captures {
+		if sources[name] == nil {
+			gone = append(gone, r)
+			delete(s.captures, name)
+		}
+	}
+	for name, source := range sources {
+		if r := s.captures[name]; r != nil {
+			r.source = source
+			r.SetSource(source)
+			continue
+		}
+		s.captures[name] = s.start(ctx, source)
+	}
+	s.mu.Unlock()
+	for _, r := range gone {
+		r.stop()
+		<-r.done
+		s.metrics.DropSource(r.Name)
+		s.log.Info().Str("source", r.Name).Msg("source is no longer in the warehouse")
+	}
+	s.nudge()
+}
+
+func (s *Server) start(ctx context.Context, source *warehouse.Source) *running {
+	cfg := s.cfg.Capture
+	cfg.Logger, cfg.Metrics, cfg.Changed = s.cfg.Logger, s.metrics.Source(source.Name), s.nudge
+	cfg.SnapshotStarted = s.metrics.Snapshot
+	cfg.Watch = rulesRelation
+	cfg.Touched = s.rulesTouched
+	h := hub.NewSource(source.Name, s.cfg.FrameBytes, s.handler)
+	ctx, stop := context.WithCancel(ctx)
+	r := &running{Capture: capture.New(source, h, cfg), source: source, stop: stop, done: make(chan struct{})}
+	go func() {
+		defer close(r.done)
+		_ = r.Run(ctx) // it ends with ctx alone
+	}()
+	return r
+}
+
+func (s *Server) stopAll() {
+	s.mu.Lock()
+	captures := s.captures
+	s.captures = map[string]*running{}
+	s.mu.Unlock()
+	for _, r := range captures {
+		r.stop()
+		<-r.done
+	}
+}

@@ -1,0 +1,81 @@
+package serve
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/http/pprof"
+	"slices"
+)
+
+// http serves the paths beside the WebSocket.
+func (s *Server) http() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
+		if len(s.Reasons()) > 0 {
+			http.Error(w, "not ready", http.StatusServiceUnavailable)
+			return
+		}
+		_, _ = w.Write([]byte("ready\n"))
+	})
+	if s.cfg.Page != nil {
+		mux.Handle("/", s.cfg.Page)
+	}
+	return mux
+}
+
+// adminHandler serves the operator's port.
+func (s *Server) adminHandler() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", s.metrics.Handler())
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
+		reasons := s.Reasons()
+		w.Header().Set("Content-Type", "application/json")
+		if len(reasons) > 0 {
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+		_ = json.NewEncoder(w).Encode(map[string]any{"ready": len(reasons) == 0, "reasons": reasons, "rules_broken": s.brokenRules()})
+	})
+	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
+	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
+	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+	return mux
+}
+
+// Reasons are why the relay can't serve everything; none when it is ready.
+func (s *Server) Reasons() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	reasons := []string{}
+	if s.warehouse == nil {
+		reason := "the warehouse has not been read yet"
+		if s.failure != "" {
+			reason = s.failure
+		}
+		return append(reasons, reason)
+	}
+	for name, r := range s.captures {
+		if ok, reason := r.Available(); !ok {
+			reasons = append(reasons, "source "+name+": "+reason)
+		}
+	}
+	slices.Sort(reasons)
+	switch {
+	case s.rulesErr != "":
+		reasons = append(reasons, "rules: "+s.rulesErr)
+	case !s.heard:
+		reasons = append(reasons, "rules: edits are not being heard")
+	}
+	return reasons
+}
+
+func (s *Server) brokenRules() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	names := []string{}
+	for _, b := range s.rules.Broken() {
+		names = append(names, b.Rule+": "+b.Reason)
+	}
+	return names
+}

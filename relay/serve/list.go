@@ -1,0 +1,119 @@
+package serve
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"pgrelay/relay"
+)
+
+// Listed waits until every source was looked at or has failed.
+func (s *Server) Listed(ctx context.Context) error { return s.await(ctx, s.looked) }
+
+// Ready waits until the relay serves everything that it found.
+func (s *Server) Ready(ctx context.Context) error {
+	return s.await(ctx, func() bool { return len(s.Reasons()) == 0 })
+}
+
+func (s *Server) await(ctx context.Context, done func() bool) error {
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for !done() {
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-tick.C:
+		}
+	}
+	return nil
+}
+
+func (s *Server) looked() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.warehouse == nil {
+		return false
+	}
+	for _, r := range s.captures {
+		if _, reason := r.Available(); r.Inspection() == nil && reason == notConnected {
+			return false
+		}
+	}
+	return true
+}
+
+// notConnected is a capture's reason before its first attempt has ended.
+const notConnected = "not connected yet"
+
+// List prints what was found, under which name it is published, and what can't be and why.
+func (s *Server) List(w io.Writer) {
+	s.mu.Lock()
+	found := s.warehouse
+	names := make([]string, 0, len(s.captures))
+	for name := range s.captures {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	captures := s.captures
+	s.mu.Unlock()
+	for _, name := range names {
+		r := captures[name]
+		fmt.Fprintf(w, "\nsource %s at %s\n", name, r.source.Address())
+		in := r.Inspection()
+		if in == nil {
+			_, reason := r.Available()
+			fmt.Fprintf(w, "  can't be used: %s\n", reason)
+			continue
+		}
+		t := tabwriter.NewWriter(w, 2, 8, 2, ' ', 0)
+		for _, rel := range in.Relations {
+			fmt.Fprintf(t, "  %s\t%s\t%s\n", rel.Name, origin(rel), keyText(rel))
+		}
+		_ = t.Flush()
+		for _, skip := range in.Refused {
+			printSkip(w, skip.Name, skip.Reason, skip.Remedy)
+		}
+		for _, note := range in.Notes {
+			fmt.Fprintf(w, "  note: %s: %s\n", note.Name, note.Reason)
+		}
+	}
+	if len(found.Skipped) > 0 {
+		fmt.Fprintf(w, "\nnot published\n")
+		for _, skip := range found.Skipped {
+			printSkip(w, skip.Name, skip.Reason, skip.Remedy)
+		}
+	}
+	if found.Rules.Source == "" {
+		fmt.Fprintf(w, "\nno table %s: nothing is visible to anybody; run sql/system.sql with psql and insert rules\n", rulesRelation)
+	}
+}
+
+func origin(r *relay.Relation) string {
+	text := "from " + relay.Ident(r.Schema, r.Table)
+	if r.Partitioned {
+		text += fmt.Sprintf(" (%d partitions)", len(r.Leaves))
+	}
+	return text
+}
+
+func keyText(r *relay.Relation) string {
+	switch {
+	case r.InsertOnly:
+		return "insert only"
+	case r.Bag:
+		return "no key, whole rows"
+	}
+	return "key " + strings.Join(r.KeyNames(), ", ")
+}
+
+func printSkip(w io.Writer, name, reason, remedy string) {
+	fmt.Fprintf(w, "  %s is not published: %s\n", name, reason)
+	if remedy != "" {
+		fmt.Fprintf(w, "    %s\n", strings.ReplaceAll(remedy, "\n", "\n    "))
+	}
+}

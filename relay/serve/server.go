@@ -1,0 +1,162 @@
+package serve
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/rs/zerolog"
+	"golang.org/x/sync/errgroup"
+
+	"pgrelay/relay/auth"
+	"pgrelay/relay/capture"
+	"pgrelay/relay/metrics"
+	"pgrelay/relay/rule"
+	"pgrelay/relay/session"
+	"pgrelay/relay/warehouse"
+	"pgrelay/relay/ws"
+)
+
+// Server is a relay.
+type Server struct {
+	cfg     Config
+	log     zerolog.Logger
+	metrics *metrics.Metrics
+	handler *session.Handler
+	sockets *ws.Server
+	admin   net.Listener
+	changed chan struct{} // one place: the directory must be made anew
+
+	mu        sync.Mutex
+	warehouse *warehouse.Warehouse
+	failure   string // why the warehouse can't be read; empty when it can
+	captures  map[string]*running
+	rules     *rule.Set
+	rulesErr  string
+	heardAt   time.Time
+	heard     bool
+	// editXID is the last transaction that edited the rules, readXID the last that the rules in force show, and
+	// readLife in which life of their source they were read.
+	editXID    uint64
+	readXID    uint64
+	readLife   int
+	discovered time.Time
+}
+
+// running is a capture and how to stop it.
+type running struct {
+	*capture.Capture
+	source *warehouse.Source
+	stop   context.CancelFunc
+	done   chan struct{}
+}
+
+// New makes a relay and opens its sockets; nothing is served before Run.
+func New(cfg Config) (*Server, error) {
+	if err := cfg.setDefaults(); err != nil {
+		return nil, err
+	}
+	verifier, err := auth.New(cfg.Auth)
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{cfg: cfg, log: cfg.Logger.With().Str("component", "serve").Logger(), metrics: metrics.New(),
+		changed: make(chan struct{}, 1), captures: map[string]*running{}}
+	s.handler = session.NewHandler(session.Config{Verify: verifier.Verify, Version: cfg.Version, Limits: cfg.Limits,
+		Heartbeat: cfg.Heartbeat, Logger: cfg.Logger, Metrics: s.metrics})
+	s.sockets, err = ws.Listen("tcp", cfg.Listen, ws.Config{
+		Origins: cfg.Origins, MaxConnections: cfg.MaxConnections, MaxPerAddress: cfg.MaxPerAddress,
+		DrainTimeout: cfg.DrainTimeout, Heartbeat: cfg.Heartbeat, MaxMessage: s.handler.Limits().MessageBytes,
+		HTTP: s.http(), Logger: cfg.Logger,
+	}, s.handler)
+	if err != nil {
+		return nil, fmt.Errorf("listen on %s: %w", cfg.Listen, err)
+	}
+	if cfg.Admin != "" {
+		if s.admin, err = net.Listen("tcp", cfg.Admin); err != nil {
+			s.sockets.Close()
+			return nil, fmt.Errorf("listen on the operator's address %s: %w", cfg.Admin, err)
+		}
+	}
+	return s, nil
+}
+
+// Addr is where the relay listens.
+func (s *Server) Addr() net.Addr { return s.sockets.Addr() }
+
+// AdminAddr is where the operator's port is; nil without one.
+func (s *Server) AdminAddr() net.Addr {
+	if s.admin == nil {
+		return nil
+	}
+	return s.admin.Addr()
+}
+
+// Run serves until ctx ends, then closes every connection with 1001 and returns.
+func (s *Server) Run(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return s.sockets.Run(ctx) })
+	group.Go(func() error { return s.follow(ctx) })
+	group.Go(func() error { return s.direct(ctx) })
+	if s.admin != nil {
+		group.Go(func() error { return s.serveAdmin(ctx) })
+	}
+	err := group.Wait()
+	s.stopAll()
+	return err
+}
+
+func (s *Server) serveAdmin(ctx context.Context) error {
+	server := &http.Server{Handler: s.adminHandler(), ReadHeaderTimeout: 10 * time.Second}
+	stop := context.AfterFunc(ctx, func() { _ = server.Close() })
+	defer stop()
+	if err := server.Serve(s.admin); ctx.Err() == nil {
+		return fmt.Errorf("serve the operator's port: %w", err)
+	}
+	return nil
+}
+
+// nudge asks for a new directory.
+func (s *Server) nudge() {
+	select {
+	case s.changed <- struct{}{}:
+	default:
+	}
+}
+
+// direct makes a directory whenever something that it rests on has changed.
+func (s *Server) direct(ctx context.Context) error {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-s.changed:
+		case <-tick.C:
+			if !s.silenced() {
+				continue
+			}
+		}
+		s.refreshRules(ctx)
+		s.handler.SetDirectory(s.directory())
+	}
+}
+
+func (s *Server) directory() *session.Directory {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	d := &session.Directory{Rules: s.rules, Heard: s.heard, Tables: map[string]*capture.Capture{}}
+	for _, r := range s.captures {
+		for _, t := range r.source.Foreign {
+			d.Tables[t.Name] = r.Capture
+		}
+		for _, t := range r.source.Tables {
+			d.Tables[t.Name] = r.Capture
+		}
+	}
+	return d
+}

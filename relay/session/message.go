@@ -1,0 +1,199 @@
+package session
+
+import (
+	"encoding/json"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"pgrelay/relay/wire"
+	"pgrelay/relay/ws"
+)
+
+// maxID is the largest integer that JavaScript holds exactly.
+const maxID = 1<<53 - 1
+
+// bearer is the token of the upgrade request's Authorization header, or empty.
+func bearer(r ws.Request) string {
+	scheme, token, _ := strings.Cut(r.Authorization, " ")
+	if !strings.EqualFold(scheme, "Bearer") {
+		return ""
+	}
+	return strings.TrimSpace(token)
+}
+
+// message takes in one message of the client.
+func (s *session) message(payload []byte) {
+	if s.closed || !s.admit() {
+		return
+	}
+	var kind struct {
+		Type *string         `json:"type"`
+		ID   json.RawMessage `json:"id"`
+	}
+	if err := json.Unmarshal(payload, &kind); err != nil || kind.Type == nil {
+		s.end(wire.CloseBadMessage, "a message is a JSON object with a type")
+		return
+	}
+	if !s.greeted && *kind.Type != wire.TypeHello {
+		s.end(wire.CloseBadMessage, "hello must be first")
+		return
+	}
+	var m wire.ClientMessage
+	if err := json.Unmarshal(payload, &m); err != nil {
+		s.badMessage(kind.ID, "a field has the wrong type")
+		return
+	}
+	switch m.Type {
+	case wire.TypeHello:
+		s.hello(&m)
+	case wire.TypeSubscribe:
+		s.subscribe(&m)
+	case wire.TypeUnsubscribe:
+		s.unsubscribe(&m)
+	case wire.TypePing:
+		s.say(struct {
+			Type string          `json:"type"`
+			N    json.RawMessage `json:"n,omitempty"`
+		}{wire.TypePong, m.N})
+	case wire.TypeToken, wire.TypeEmit, wire.TypeFollow:
+		s.badMessage(m.ID, "this server does not take "+m.Type)
+	default:
+		s.badMessage(m.ID, "unknown type")
+	}
+}
+
+// admit counts a message against the rate limit; past it the connection is closed.
+func (s *session) admit() bool {
+	now := time.Now()
+	rate := float64(s.h.cfg.Limits.MessagesPerSecond)
+	s.tokens = min(2*rate, s.tokens+now.Sub(s.refilled).Seconds()*rate)
+	s.refilled = now
+	if s.tokens < 1 {
+		s.end(wire.CloseLimitExceeded, "messages_per_second")
+		return false
+	}
+	s.tokens--
+	return true
+}
+
+// badMessage refuses a message; its id is given back where it is one.
+func (s *session) badMessage(id json.RawMessage, message string) {
+	s.h.cfg.Metrics.Error(wire.CodeBadMessage)
+	n := wire.Notice{Type: wire.TypeError, Code: wire.CodeBadMessage, Message: message}
+	if len(id) > 0 && len(id) <= 64 && (id[0] == '"' || id[0] >= '0' && id[0] <= '9') {
+		n.ID = id
+	}
+	s.say(n)
+}
+
+func (s *session) hello(m *wire.ClientMessage) {
+	if s.greeted {
+		s.badMessage(nil, "hello comes once")
+		return
+	}
+	if m.Lagged != "" && m.Lagged != wire.LaggedResync && m.Lagged != wire.LaggedClose {
+		s.end(wire.CloseBadMessage, "lagged is resync or close")
+		return
+	}
+	token := m.Token
+	if token == "" {
+		token = s.header
+	}
+	p, err := s.h.cfg.Verify(token, time.Now())
+	if err != nil {
+		s.h.log.Info().Err(err).Str("peer", s.conn.RemoteAddr().String()).Msg("token refused")
+		s.end(wire.CloseUnauthorized, "the token is missing or not valid")
+		return
+	}
+	s.principal, s.greeted, s.header = p, true, ""
+	s.lagClose = m.Lagged == wire.LaggedClose
+	s.welcome()
+}
+
+func (s *session) welcome() {
+	cfg := &s.h.cfg
+	w := wire.Welcome{Type: wire.TypeWelcome, Session: strconv.FormatUint(s.conn.ID(), 36), Version: cfg.Version,
+		Sub: s.principal.Subject, Role: s.principal.Role, Limits: cfg.Limits, HeartbeatMS: int(cfg.Heartbeat.Milliseconds())}
+	if !s.principal.Expires.IsZero() {
+		w.Expires = s.principal.Expires.UTC().Format(time.RFC3339)
+	}
+	s.say(w)
+}
+
+// parseID reads a subscription's id: an integer from 1 to maxID, written as one.
+func parseID(raw json.RawMessage) (uint64, bool) {
+	id, err := strconv.ParseUint(string(raw), 10, 64)
+	return id, err == nil && id >= 1 && id <= maxID
+}
+
+func (s *session) subscribe(m *wire.ClientMessage) {
+	id, ok := parseID(m.ID)
+	if !ok {
+		s.badMessage(m.ID, "id is an integer from 1 to 2^53-1")
+		return
+	}
+	if id <= s.lastID {
+		s.refuseID(id, wire.CodeDuplicateID, "ids rise: this one, or a larger one, was used before", "")
+		return
+	}
+	s.lastID = id
+	switch {
+	case m.Table == "":
+		s.badMessage(m.ID, "table is missing")
+		return
+	case m.Where != "":
+		s.refuseID(id, wire.CodeBadWhere, "this server does not take where", "subscribe without it")
+		return
+	case len(m.Params) > 0:
+		s.refuseID(id, wire.CodeBadParams, "this server does not take params", "subscribe without them")
+		return
+	case len(s.subs) >= s.h.cfg.Limits.Subscriptions:
+		s.refuseID(id, wire.CodeLimit, "subscriptions: "+strconv.Itoa(s.h.cfg.Limits.Subscriptions)+" are open on this connection", "")
+		return
+	case s.snapshotsRunning() >= s.h.cfg.Limits.Snapshots:
+		s.refuseID(id, wire.CodeLimit, "snapshots: "+strconv.Itoa(s.h.cfg.Limits.Snapshots)+" are under way on this connection", "")
+		return
+	}
+	columns := m.Columns // an empty list asks for the key alone
+	sub := &subscription{id: id, table: strings.Clone(m.Table), columns: columns, since: m.Since, snapshot: m.Snapshot == nil || *m.Snapshot}
+	if columns != nil {
+		slices.Sort(sub.columns)
+		sub.columns = slices.Compact(sub.columns)
+	}
+	s.subs[id] = sub
+	s.h.cfg.Metrics.Subscriptions.Inc()
+	s.begin(sub)
+}
+
+func (s *session) refuseID(id uint64, code, message, hint string) {
+	s.h.cfg.Metrics.Error(code)
+	s.say(wire.Notice{Type: wire.TypeError, ID: rawID(id), Code: code, Message: message, Hint: hint})
+}
+
+func (s *session) snapshotsRunning() (n int) {
+	for _, r := range s.readers {
+		for _, st := range r.streams {
+			if !st.Live {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+func (s *session) unsubscribe(m *wire.ClientMessage) {
+	id, ok := parseID(m.ID)
+	if !ok {
+		s.badMessage(m.ID, "id is an integer from 1 to 2^53-1")
+		return
+	}
+	sub := s.subs[id]
+	if sub == nil {
+		return
+	}
+	s.detach(sub)
+	s.forget(sub)
+	s.say(wire.Notice{Type: wire.TypeClosed, ID: rawID(id), Code: wire.CodeUnsubscribed})
+}

@@ -1,0 +1,240 @@
+package session
+
+import (
+	"errors"
+	"slices"
+	"time"
+
+	"pgrelay/relay/hub"
+	"pgrelay/relay/rule"
+	"pgrelay/relay/wire"
+)
+
+// retryUnavailable is how long a subscription waits for a source before it tries by itself; mostly it is told.
+const retryUnavailable = 5 * time.Second
+
+// begin answers a subscription: with a stream, with waiting, or with an error that ends it.
+func (s *session) begin(sub *subscription) {
+	c, relation, spec, err := s.h.directory.Load().resolve(s.principal, sub)
+	var shape *hub.Shape
+	if err == nil {
+		if shape = c.Hub.Shape(relation, spec); shape == nil {
+			err = errUnavailable // the table is just being looked at anew
+		}
+	}
+	if err != nil {
+		s.deny(sub, err)
+		return
+	}
+	r := s.reader(c)
+	if st := r.streams[shape]; st != nil {
+		c.Hub.Release(shape)
+		s.attach(sub, st)
+		s.subscribed(sub, true, true)
+		return
+	}
+	st := &stream{Stream: r.Attach(shape), reader: r}
+	r.streams[shape] = st
+	s.loop.readers[shape] = append(s.loop.readers[shape], s)
+	position, ok := c.Hub.Since(shape, sub.since)
+	st.resumed = sub.since != "" && ok && c.Covers(position)
+	s.attach(sub, st)
+	s.subscribed(sub, st.resumed, false)
+	wake := func() { s.loop.wake(s) }
+	switch {
+	case st.resumed:
+		s.h.cfg.Metrics.ResumesTotal.Inc()
+		load, replay := st.Resume(position, wake)
+		c.Replay(load, replay, position)
+	case sub.snapshot:
+		if load := st.Snapshot(wake); load != nil {
+			c.Snapshot(load)
+		}
+	}
+	s.conn.Due()
+}
+
+// deny answers a subscription that gets no stream now.
+func (s *session) deny(sub *subscription, err error) {
+	switch {
+	case errors.Is(err, rule.ErrHidden):
+		s.wait(sub, wire.WaitNotFound, "no such table")
+	case errors.Is(err, rule.ErrColumns):
+		s.refuse(sub, wire.CodeBadColumns, err.Error(), "name columns of the table that a rule lets you see")
+	default:
+		s.wait(sub, wire.WaitUnavailable, errUnavailable.Error())
+	}
+}
+
+func (s *session) attach(sub *subscription, st *stream) {
+	sub.stream, sub.waiting, sub.attached = st, "", st.Cursor
+	st.ids = append(st.ids, sub)
+}
+
+func (s *session) subscribed(sub *subscription, resumed, shared bool) {
+	shape := sub.stream.Shape
+	relation, columns := shape.Columns()
+	m := wire.Subscribed{Type: wire.TypeSubscribed, ID: sub.id, Shape: shape.Name, Table: relation.Name, Server: relation.Server,
+		Capture: string(relation.Capture), Key: relation.KeyNames(), Bag: relation.Bag, Resumed: resumed, Shared: shared}
+	for _, c := range columns {
+		m.Columns = append(m.Columns, wire.Column{Name: relation.Columns[c].Name, Type: relation.Columns[c].TypeName})
+	}
+	s.say(m)
+}
+
+// detach takes a subscription off its stream; the stream ends with its last id. The cursor that counts for the
+// id is kept.
+func (s *session) detach(sub *subscription) {
+	st := sub.stream
+	if st == nil {
+		return
+	}
+	if counts := st.resumed || st.Live; counts && st.Cursor != sub.attached {
+		sub.since = st.CursorText()
+	}
+	sub.stream = nil
+	st.ids = slices.DeleteFunc(st.ids, func(o *subscription) bool { return o == sub })
+	if len(st.ids) > 0 {
+		return
+	}
+	shape := st.Shape
+	st.reader.Detach(st.Stream)
+	delete(st.reader.streams, shape)
+	sessions := slices.DeleteFunc(s.loop.readers[shape], func(o *session) bool { return o == s })
+	if len(sessions) == 0 {
+		delete(s.loop.readers, shape)
+	} else {
+		s.loop.readers[shape] = sessions
+	}
+	shape.Source.Release(shape)
+}
+
+// wait says that nothing comes for a subscription for now.
+func (s *session) wait(sub *subscription, reason, message string) {
+	s.detach(sub)
+	if reason == wire.WaitNotFound {
+		sub.since = ""
+	}
+	sub.retryAt = time.Now().Add(retryUnavailable)
+	if sub.waiting == reason {
+		return
+	}
+	sub.waiting = reason
+	s.say(wire.Notice{Type: wire.TypeWaiting, ID: rawID(sub.id), Reason: reason, Message: message})
+}
+
+// refuse ends a subscription with an error.
+func (s *session) refuse(sub *subscription, code, message, hint string) {
+	s.detach(sub)
+	s.forget(sub)
+	s.h.cfg.Metrics.Error(code)
+	s.say(wire.Notice{Type: wire.TypeError, ID: rawID(sub.id), Code: code, Message: message, Hint: hint})
+}
+
+func (s *session) forget(sub *subscription) {
+	if s.subs[sub.id] == sub {
+		delete(s.subs, sub.id)
+		s.h.cfg.Metrics.Subscriptions.Dec()
+	}
+}
+
+// restart starts every subscription of a stream over.
+func (s *session) restart(st *stream, reason string) {
+	s.h.cfg.Metrics.Resync(reason)
+	s.say(struct {
+		Type   string `json:"type"`
+		Shape  string `json:"shape"`
+		Reason string `json:"reason"`
+	}{wire.TypeResync, st.Shape.Name, reason})
+	ids := slices.Clone(st.ids)
+	for _, sub := range ids {
+		s.detach(sub)
+		sub.since = ""
+	}
+	for _, sub := range ids {
+		if !s.closed {
+			s.begin(sub)
+		}
+	}
+}
+
+// lostStreams answers for the streams that have come to an end by themselves.
+func (s *session) lostStreams() {
+	var lost []*stream
+	for _, r := range s.readers {
+		for _, st := range r.streams {
+			if st.Lost != "" || st.Err != nil {
+				lost = append(lost, st)
+			}
+		}
+	}
+	for _, st := range lost {
+		if s.closed {
+			return
+		}
+		s.lostStream(st)
+	}
+}
+
+func (s *session) lostStream(st *stream) {
+	lagged := st.Lost == wire.ReasonLagged || errors.Is(st.Err, hub.ErrLagged)
+	switch {
+	case lagged && s.lagClose:
+		s.end(wire.CloseTooSlow, "the backlog ran past what the journal keeps")
+	case lagged:
+		s.restart(st, wire.ReasonLagged)
+	case st.Lost != "":
+		s.restart(st, st.Lost)
+	case errors.Is(st.Err, hub.ErrSchema):
+		s.restart(st, wire.ReasonSchemaChanged)
+	case errors.Is(st.Err, hub.ErrLimit):
+		for _, sub := range slices.Clone(st.ids) {
+			s.detach(sub)
+			s.forget(sub)
+			s.say(wire.Notice{Type: wire.TypeClosed, ID: rawID(sub.id), Code: wire.CodeLimit, Message: st.Err.Error()})
+		}
+	default:
+		for _, sub := range slices.Clone(st.ids) {
+			s.wait(sub, wire.WaitUnavailable, errUnavailable.Error())
+		}
+	}
+}
+
+// reconcile looks at every subscription anew after the directory changed: what rules and tables say now holds
+// before another frame is sent.
+func (s *session) reconcile() {
+	if s.closed {
+		return
+	}
+	for _, r := range s.readers {
+		for _, st := range r.streams {
+			if s.closed {
+				return
+			}
+			s.reconcileStream(st)
+		}
+	}
+	for _, sub := range sorted(s.subs) {
+		if sub.waiting != "" && !s.closed {
+			s.begin(sub)
+		}
+	}
+}
+
+// reconcileStream leaves a stream alone whose subscriptions still lead to its shape.
+func (s *session) reconcileStream(st *stream) {
+	c, relation, spec, err := s.h.directory.Load().resolve(s.principal, st.ids[0])
+	if err != nil {
+		for _, sub := range slices.Clone(st.ids) {
+			s.deny(sub, err)
+		}
+		return
+	}
+	shape := c.Hub.Shape(relation, spec)
+	if shape != nil {
+		c.Hub.Release(shape)
+	}
+	if shape != st.Shape && st.Lost == "" && !st.Shape.Ended() {
+		s.restart(st, wire.ReasonRuleChanged)
+	}
+}
