@@ -1,0 +1,65 @@
+# Targets that people type carry a ## comment, which `make help` prints.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+GOLANGCI := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+
+# What npm ci leaves behind, and what the page's build does.
+MODULES := react/node_modules/.package-lock.json
+PAGE := react/demo/dist/index.html
+PAGE_SOURCES := $(shell find react/src react/demo react/*.json react/vite.config.ts -path react/demo/dist -prune -o -type f -print 2>/dev/null)
+
+.PHONY: help
+help: ## print this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: build ## two Postgres servers, live traffic and the page on http://127.0.0.1:7070
+	@exec bin/pgrelay demo
+
+.PHONY: build
+build: $(PAGE) ## bin/pgrelay with the page in it
+	go build -o bin/pgrelay ./cmd/pgrelay
+
+.PHONY: test
+test: tools build ## everything: vet, Go tests plain and under the race detector, TypeScript checks, the page in Chromium
+	cd react && npm run lint && npm run typecheck && npm test
+	go vet ./...
+	go test -timeout 10m ./...
+	go test -timeout 15m -race -short ./...
+	cd react && npm run test:e2e
+
+.PHONY: lint
+lint: $(MODULES) ## golangci-lint with the import directions, and Biome
+	go run $(GOLANGCI) run ./...
+	cd react && npm run lint
+
+.PHONY: bench
+bench: $(PAGE) ## the benchmarks beside the code
+	go test -run '^$$' -bench . -benchmem -timeout 60m ./...
+
+$(MODULES): react/package.json react/package-lock.json
+	cd react && npm ci --no-audit --no-fund
+	@touch $@
+
+$(PAGE): $(MODULES) $(PAGE_SOURCES)
+	cd react && npm run build
+	@touch $@
+
+# Debian's programs that tests drive: a browser, and the client programs of Postgres, which the npm package lacks.
+.PHONY: tools
+tools:
+	@missing=; \
+	command -v chromium >/dev/null || missing=chromium; \
+	for tool in psql pgbench pg_recvlogical pg_dump; do \
+	  compgen -G "/usr/lib/postgresql/*/bin/$$tool" >/dev/null || command -v $$tool >/dev/null || { missing="$$missing postgresql-15"; break; }; \
+	done; \
+	[ -z "$$missing" ] && exit; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null; \
+	else \
+	  echo "the tests need programs that are missing here; type: sudo apt-get install --no-install-recommends $$missing" >&2; exit 1; \
+	fi
