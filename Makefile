@@ -41,6 +41,15 @@ lint: $(MODULES) ## golangci-lint with the import directions, and Biome
 bench: $(PAGE) ## the benchmarks beside the code
 	go test -run '^$$' -bench . -benchmem -timeout 60m ./...
 
+# How much the long comparisons do; the short ones are part of `make test`.
+oracle: export PGRELAY_VALUES ?= 50000
+oracle: export PGRELAY_ORACLE_SECONDS ?= 600
+
+.PHONY: oracle
+oracle: $(PAGE) ## long comparisons with Postgres: encoded values, mirrored tables
+	go test -count=1 -v -timeout 60m -run Oracle ./relay/value
+	go test -count=1 -v -timeout 60m ./relay/oracle
+
 $(MODULES): react/package.json react/package-lock.json
 	cd react && npm ci --no-audit --no-fund
 	@touch $@
@@ -49,13 +58,13 @@ $(PAGE): $(MODULES) $(PAGE_SOURCES)
 	cd react && npm run build
 	@touch $@
 
-# Debian's programs that tests drive: a browser, and the client programs of Postgres, which the npm package lacks.
+# Debian's programs that tests drive: a browser, and Postgres 15 with the client programs that the npm package lacks.
 .PHONY: tools
 tools:
 	@missing=; \
 	command -v chromium >/dev/null || missing=chromium; \
-	for tool in psql pgbench pg_recvlogical pg_dump; do \
-	  compgen -G "/usr/lib/postgresql/*/bin/$$tool" >/dev/null || command -v $$tool >/dev/null || { missing="$$missing postgresql-15"; break; }; \
+	for tool in postgres psql pgbench pg_recvlogical; do \
+	  [ -x /usr/lib/postgresql/15/bin/$$tool ] || { missing="$$missing postgresql-15"; break; }; \
 	done; \
 	[ -z "$$missing" ] && exit; \
 	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
