@@ -91,6 +91,7 @@ func TestDemo(t *testing.T) {
 			if got := one[int](t, service, "select count(*) from pg_inherits where inhparent = 'orders.payments'::regclass"); got < 4 {
 				t.Errorf("payments: got %d leaves, want several", got)
 			}
+			testRate(t, d)
 		})
 	}
 }
@@ -192,8 +193,8 @@ func TestTrafficOutlivesARestart(t *testing.T) {
 	}
 }
 
-func TestRateHandler(t *testing.T) {
-	d := start(t, 0)
+func testRate(t *testing.T, d *demo.Demo) {
+	t.Helper()
 	for _, c := range []struct {
 		method, kind, body string
 		status             int
