@@ -109,9 +109,9 @@ export class Query {
     return this.shown === undefined ? "loading" : "stale";
   }
 
-  /** Whether this query has to do with these rows. */
+  /** Whether this query shows these rows, could go on with them, or has a stream that writes to them. */
   uses(rows: RowSet): boolean {
-    return this.shown === rows || this.base === rows;
+    return this.shown === rows || this.base === rows || this.stream?.rows === rows;
   }
 
   show(rows: RowSet): void {

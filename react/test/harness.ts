@@ -143,5 +143,5 @@ export function shown(made: Query): string {
 /** What is shown at this moment, without waiting for it to be published. */
 export function now(made: Query): string {
   made.publish();
-  return `${made.status} ${shown(made)}`.trim();
+  return `${made.published.status} ${shown(made)}`.trim();
 }
