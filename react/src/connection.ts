@@ -251,6 +251,8 @@ export class Connection {
     this.#since = Date.now();
     this.#watchdog();
     this.#host.welcomed(welcome);
+    // A token that was given while this one was on its way.
+    if (typeof this.#source === "string" && this.#source !== this.#used) void this.#renewToken();
   }
 
   /** A text frame comes at least every heartbeat; after two without one the connection is dead. */
