@@ -21,22 +21,19 @@ with recursive root as (
   select t.root, i.inhrelid from tree t
   join pg_catalog.pg_class p on p.oid = t.oid and p.relkind = 'p'
   join pg_catalog.pg_inherits i on i.inhparent = t.oid and not i.inhdetachpending
-), member as (
-  select distinct oid from tree
-), attribute as (
-  select a.attrelid, a.atttypid, a.attnum::text || ':' || a.xmin::text as stamp, a.attnum
-  from member m join pg_catalog.pg_attribute a on a.attrelid = m.oid and a.attnum > 0 and not a.attisdropped
 ), part as (
-  select m.oid, pg_catalog.concat_ws(' ', m.oid, pg_catalog.quote_ident(n.nspname), pg_catalog.quote_ident(c.relname), c.relkind, c.relpersistence, c.relreplident,
+  select t.root, t.oid, pg_catalog.concat_ws(' ', t.oid, pg_catalog.quote_ident(n.nspname), pg_catalog.quote_ident(c.relname), c.relkind, c.relpersistence, c.relreplident,
     pg_catalog.row_security_active(c.oid), pg_catalog.has_table_privilege(c.oid, 'SELECT'), pg_catalog.has_schema_privilege(n.oid, 'USAGE'),
     exists (select from pg_catalog.pg_inherits i where i.inhparent = c.oid),
-    (select pg_catalog.string_agg(a.stamp, ' ' order by a.attnum) from attribute a where a.attrelid = m.oid),
+    (select pg_catalog.string_agg(a.attnum::text || ':' || a.xmin::text, ' ' order by a.attnum)
+     from pg_catalog.pg_attribute a where a.attrelid = t.oid and a.attnum > 0 and not a.attisdropped),
     (select pg_catalog.string_agg(pg_catalog.concat_ws(':', i.indexrelid, i.indisprimary, i.indisreplident, i.indimmediate, i.indkey::text, i.indnkeyatts),
        ' ' order by i.indexrelid) from pg_catalog.pg_index i
-     where i.indrelid = m.oid and i.indisunique and i.indisvalid and i.indislive and i.indpred is null and i.indexprs is null)) as text
-  from member m join pg_catalog.pg_class c on c.oid = m.oid join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+     where i.indrelid = t.oid and i.indisunique and i.indisvalid and i.indislive and i.indpred is null and i.indexprs is null)) as text
+  from tree t join pg_catalog.pg_class c on c.oid = t.oid join pg_catalog.pg_namespace n on n.oid = c.relnamespace
 ), used(root, type) as (
-  select t.root, a.atttypid from tree t join attribute a on a.attrelid = t.oid where a.atttypid >= 16384
+  select t.root, a.atttypid from tree t
+  join pg_catalog.pg_attribute a on a.attrelid = t.oid and a.attnum > 0 and not a.attisdropped and a.atttypid >= 16384
   union
   select u.root, r.type from used u join pg_catalog.pg_type y on y.oid = u.type
   cross join lateral (
@@ -51,11 +48,9 @@ with recursive root as (
      where f.attrelid = y.typrelid and y.typrelid <> 0 and f.attnum > 0 and not f.attisdropped)) as text
   from (select distinct u.type from used u) u join pg_catalog.pg_type y on y.oid = u.type
 )
-select r.oid, pg_catalog.hashtextextended(
-    (select pg_catalog.string_agg(p.text, e'\n' order by p.oid) from tree t join part p on p.oid = t.oid where t.root = r.oid), 0)::text
-  || ' ' || coalesce((select pg_catalog.hashtextextended(pg_catalog.string_agg(y.text, e'\n' order by y.oid), 0)::text
-    from used u join type y on y.oid = u.type where u.root = r.oid), '')
-from (select distinct oid from root) r
+select p.root, pg_catalog.hashtextextended(pg_catalog.string_agg(p.text, e'\n' order by p.kind, p.oid), 0)::text
+from (select 0 as kind, root, oid, text from part union all select 1, u.root, y.oid, y.text from used u join type y on y.oid = u.type) p
+group by p.root
 union all
 select 0::oid, pg_catalog.hashtextextended(pg_catalog.concat_ws(e'\n',
   (select pg_catalog.concat_ws(' ', o.rolname, o.rolsuper, o.rolreplication, o.rolbypassrls) from pg_catalog.pg_roles o where o.rolname = current_user),
