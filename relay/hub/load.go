@@ -142,12 +142,16 @@ func (l *Load) trim() {
 	for r := range l.readers {
 		low = min(low, r.at)
 	}
-	for n := low - l.base; n > 0; n-- {
-		l.bytes -= len(l.entries[0].frame)
-		l.entries[0] = entry{}
-		l.entries = l.entries[1:]
-		l.base++
+	n := low - l.base
+	if n == 0 {
+		return
 	}
+	for i := range n {
+		l.bytes -= len(l.entries[i].frame)
+	}
+	// A copy: readers hold what they took.
+	l.entries = append([]entry(nil), l.entries[n:]...)
+	l.base = low
 }
 
 // put adds a frame, waiting for room. The frame is kept as it is.
