@@ -2,6 +2,7 @@ package publication
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -130,7 +131,7 @@ where m.prpubid = $1`
 func read(ctx context.Context, conn *pgx.Conn, name string) (*existing, error) {
 	e := &existing{members: map[uint32]member{}}
 	err := conn.QueryRow(ctx, publicationSQL, name).Scan(&e.oid, &e.allTables, &e.viaRoot, &e.actions, &e.schemas)
-	if err == pgx.ErrNoRows {
+	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, nil
 	}
 	if err != nil {

@@ -47,13 +47,15 @@ func TestDiscoverTwoServers(t *testing.T) {
 		create extension file_fdw; create server files foreign data wrapper file_fdw;
 		create foreign table f (a text) server files options (filename '/nope');`)
 
-	w := discover(t, Config{DSN: house.DSN("warehouse")})
+	w := discover(t, Config{DSN: house.DSN("warehouse"), InsertOnly: []string{"public.mistyped"}})
 	wantList(t, "sources", w.names(), []string{"a_orders", "b_profiles", "d_house", "local"})
 	profiles := w.source(t, "b_profiles")
 	wantList(t, "servers", profiles.Servers, []string{"b_profiles", "c_profiles_again"})
 	for name, reason := range map[string]string{"public.v": "view", "public.m": "materialized", "public.u": "unlogged", "public.f": "file_fdw"} {
 		wantText(t, name, find(t, w.Skipped, name).Reason, reason)
 	}
+
+	find(t, w.Skipped, "public.mistyped")
 
 	in := inspect(t, profiles)
 	wantEqual(t, "database", in.Database, "profiles")

@@ -1,6 +1,7 @@
 package warehouse
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"slices"
@@ -147,7 +148,7 @@ func TestWatch(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close(t.Context())
+	defer func() { _ = conn.Close(context.Background()) }()
 	was := discover(t, Config{DSN: s.DSN("w")}).Fingerprint
 	for _, c := range []struct {
 		changes bool
@@ -194,7 +195,7 @@ func TestWithoutLocks(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer locker.Close(t.Context())
+		defer func() { _ = locker.Close(context.Background()) }()
 		if _, err := locker.Exec(t.Context(), `begin; lock table public.t in access exclusive mode`); err != nil {
 			t.Fatal(err)
 		}
@@ -223,7 +224,7 @@ func BenchmarkFingerprint(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			defer conn.Close(b.Context())
+			defer func() { _ = conn.Close(context.Background()) }()
 			for b.Loop() {
 				if _, err := w.Sources[0].Fingerprint(b.Context(), conn, w.Sources[0].Publications()); err != nil {
 					b.Fatal(err)

@@ -52,7 +52,7 @@ func (s *Source) Inspect(ctx context.Context, conn *pgx.Conn) (_ *Inspection, er
 		if err != nil {
 			return nil, fmt.Errorf("inspect source %s: %w", s.Name, err)
 		}
-		defer tx.Rollback(context.WithoutCancel(ctx)) // nothing was written
+		defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }() // nothing was written
 	}
 	if _, err := conn.Exec(ctx, pins); err != nil {
 		return nil, fmt.Errorf("inspect source %s: %w", s.Name, err)

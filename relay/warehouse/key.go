@@ -44,15 +44,15 @@ func (b *builder) rootKey() *Skip {
 			return b.takeOrRefuse(i.columns)
 		}
 	}
-	without := b.leavesWhere(func(l relay.Leaf) bool { return !holds(l, primary) })
 	if primary != nil {
+		without := b.leavesWhere(func(l relay.Leaf) bool { return !holds(l, primary) })
 		var alter []string
 		for _, l := range without {
 			alter = append(alter, fmt.Sprintf("alter table %s replica identity default;", l.name()))
 		}
 		return b.skip(strings.Join(alter, "\n"), "the replica identity of %s doesn't hold the primary key of %s", names(without), b.class.name())
 	}
-	without = b.leavesWhere(func(l relay.Leaf) bool { return !l.Full })
+	without := b.leavesWhere(func(l relay.Leaf) bool { return !l.Full })
 	if len(b.leaves) == 0 && b.class.identity != relay.IdentityFull {
 		without = []*class{b.class}
 	}

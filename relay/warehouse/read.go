@@ -94,7 +94,6 @@ func read(ctx context.Context, conn *pgx.Conn) (*findings, error) {
 	}
 	slices.SortFunc(f.foreign, func(a, b ForeignTable) int { return strings.Compare(a.Name, b.Name) })
 	slices.SortFunc(f.local, func(a, b LocalTable) int { return strings.Compare(a.Name, b.Name) })
-	slices.SortStableFunc(f.skipped, func(a, b Skip) int { return strings.Compare(a.Name, b.Name) })
 	return f, nil
 }
 

@@ -118,7 +118,7 @@ func (c Config) look(ctx context.Context, server string, conf *pgx.ConnConfig) (
 	if err != nil {
 		return identity{}, unreachable(fmt.Sprintf("foreign server %q", server), conf, err)
 	}
-	defer conn.Close(context.WithoutCancel(ctx))
+	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
 	id, err := probe(ctx, conn)
 	if err != nil {
 		return identity{}, fmt.Errorf("identify foreign server %q: %w", server, err)

@@ -3,6 +3,8 @@ package warehouse
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -129,7 +131,7 @@ func Discover(ctx context.Context, cfg Config) (*Warehouse, error) {
 	if err != nil {
 		return nil, unreachable("the warehouse", own, err)
 	}
-	defer conn.Close(context.WithoutCancel(ctx))
+	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
 	print, err := Watch(ctx, conn)
 	if err != nil {
 		return nil, err
@@ -145,20 +147,29 @@ func Discover(ctx context.Context, cfg Config) (*Warehouse, error) {
 	w := &Warehouse{Skipped: found.skipped, Fingerprint: print}
 	w.Sources = cfg.sources(ctx, own, local, found)
 	w.findRules()
+	w.findUnused(cfg.InsertOnly)
 	return w, nil
+}
+
+// findUnused tells of names in the config that no table has, which are mostly misspelt.
+func (w *Warehouse) findUnused(insertOnly []string) {
+	for _, name := range insertOnly {
+		if !slices.ContainsFunc(w.Sources, func(s *Source) bool { return s.has(name) }) {
+			w.Skipped = append(w.Skipped, Skip{Name: name, Reason: "named under insert_only, but the warehouse has no such table",
+				Remedy: "take it out of insert_only in pgrelay.yaml, or spell it as schema.table without quotes"})
+		}
+	}
+	slices.SortStableFunc(w.Skipped, func(a, b Skip) int { return strings.Compare(a.Name, b.Name) })
+}
+
+func (s *Source) has(name string) bool {
+	return slices.ContainsFunc(s.all(), func(t ForeignTable) bool { return t.Name == name })
 }
 
 func (w *Warehouse) findRules() {
 	for _, s := range w.Sources {
-		for _, t := range s.Foreign {
-			if t.Name == RulesTable {
-				w.Rules = Rules{s.Name, t.Name}
-			}
-		}
-		for _, t := range s.Tables {
-			if t.Name == RulesTable {
-				w.Rules = Rules{s.Name, t.Name}
-			}
+		if s.has(RulesTable) {
+			w.Rules = Rules{s.Name, RulesTable}
 		}
 	}
 }
