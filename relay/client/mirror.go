@@ -101,6 +101,11 @@ func (m *Mirror) Subscribe(ask Subscription) (uint64, error) {
 			return 0, fmt.Errorf("subscription %d isn't closed", ask.From)
 		}
 		s.shown, old.shown = old.shown, held{}
+		if ask.ChangesOnly {
+			s.shown.rows = nil
+		} else if s.shown.rows == nil {
+			s.shown = held{} // a cursor without the rows that it stands for continues nothing
+		}
 	}
 	m.last++
 	m.subs[s.id] = s
