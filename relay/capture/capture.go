@@ -271,8 +271,10 @@ func (c *Capture) streamed(snapshot string) (bool, error) {
 
 var errSuperseded = errors.New("the warehouse describes the source otherwise now")
 
-func identity(i *warehouse.Inspection, epoch uint64) string {
-	return fmt.Sprintf("%s/%s/%d/%d", i.SystemID, i.Database, i.Timeline, epoch)
+// identity is what a cursor's source must be. Servers that are copies of one another share a system identifier, so
+// the source's name is part of it.
+func (c *Capture) identityOf(i *warehouse.Inspection, epoch uint64) string {
+	return fmt.Sprintf("%s/%s/%s/%d/%d", c.Name, i.SystemID, i.Database, i.Timeline, epoch)
 }
 
 // Covers tells that a stream can go on after position.

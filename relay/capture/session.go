@@ -93,7 +93,7 @@ func (c *Capture) start(ctx context.Context, conn *pgx.Conn, source *warehouse.S
 		}
 	}
 	inspection := c.Inspection()
-	if goOn && identity(inspection, c.slots.Epoch) != c.identity {
+	if goOn && c.identityOf(inspection, c.slots.Epoch) != c.identity {
 		goOn = false
 	}
 	if !goOn {
@@ -105,7 +105,7 @@ func (c *Capture) start(ctx context.Context, conn *pgx.Conn, source *warehouse.S
 		c.mu.Lock()
 		c.journal = journal.New(c.cfg.Journal, position)
 		c.recent = recentXIDs{}
-		c.identity = identity(inspection, slots.Epoch)
+		c.identity = c.identityOf(inspection, slots.Epoch)
 		c.mu.Unlock()
 		c.log.Info().Str("slot", slots.Live()).Stringer("from", position).Bool("new", slots.Gap).Msg("slot ready")
 	}

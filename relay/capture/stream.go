@@ -44,7 +44,7 @@ func (c *Capture) stream(ctx context.Context, stream *wal.Stream, fence relay.LS
 		}
 		c.Hub.Lock()
 		for n := 1; ; n++ {
-			if err = d.take(stream, data); err != nil || n >= holdMessages || !stream.Buffered() {
+			if err = d.take(stream, data); err != nil || d.drifted || n >= holdMessages || !stream.Buffered() {
 				break
 			}
 			if data, err = stream.Next(); err != nil {
@@ -56,8 +56,9 @@ func (c *Capture) stream(ctx context.Context, stream *wal.Stream, fence relay.LS
 			return fmt.Errorf("read the stream: %w", err)
 		}
 		if d.drifted {
+			// What follows has another form: the hub must know it before it takes it in.
 			d.drifted = false
-			c.look()
+			c.awaitInspection(ctx)
 		}
 		if !ready && !d.inTx && c.Hub.Position() >= fence {
 			ready = true

@@ -2,8 +2,10 @@ package capture
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -32,9 +34,10 @@ func (c *Capture) inspect(ctx context.Context, conn *pgx.Conn, source *warehouse
 		if inspection, err = source.Inspect(ctx, conn); err != nil {
 			return nil, fmt.Errorf("look at the catalog: %w", err)
 		}
-		if published, err = publication.Ensure(ctx, conn, c.cfg.Publication, inspection.Relations); err != nil {
+		if published, err = publication.Ensure(ctx, conn, c.cfg.Publication, inspection.Relations); published == nil {
 			return nil, err
 		}
+		hold(inspection, published, err)
 		if fingerprints, err = source.Fingerprint(ctx, conn, source.Publications()); err != nil {
 			return nil, fmt.Errorf("read the catalog's fingerprint: %w", err)
 		}
@@ -75,6 +78,26 @@ func (c *Capture) inspect(ctx context.Context, conn *pgx.Conn, source *warehouse
 	c.report(inspection)
 	c.cfg.Changed()
 	return published, nil
+}
+
+// hold takes those relations out whose tables the publication could not be given, with the reason.
+func hold(i *warehouse.Inspection, published *publication.State, err error) {
+	if err == nil {
+		return
+	}
+	skip := warehouse.Skip{Reason: err.Error()}
+	var problem *relay.Problem
+	if errors.As(err, &problem) {
+		skip.Remedy = problem.Remedy
+	}
+	i.Relations = slices.DeleteFunc(i.Relations, func(r *relay.Relation) bool {
+		if published.Holds(r) {
+			return false
+		}
+		skip.Name = r.Name
+		i.Refused = append(i.Refused, skip)
+		return true
+	})
 }
 
 // report logs what can't be published when that is news.
@@ -131,9 +154,9 @@ type watcher struct {
 }
 
 func (w *watcher) round(ctx context.Context, force bool) error {
-	ctx, cancel := context.WithTimeout(ctx, statementTimeout)
-	defer cancel()
-	now, err := w.source.Fingerprint(ctx, w.conn, w.source.Publications())
+	look, cancel := context.WithTimeout(ctx, statementTimeout)
+	now, err := w.source.Fingerprint(look, w.conn, w.source.Publications())
+	cancel()
 	if err != nil {
 		return fmt.Errorf("watch the catalog: %w", err)
 	}

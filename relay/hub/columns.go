@@ -47,15 +47,21 @@ func (s *columnSet) describe() string {
 	return b.String()
 }
 
-// row is a tuple's values with the index of each column of the relation in it.
+// row is a tuple's values with the index of each column of the relation in it; -1 is a column that the tuple is
+// too old to have, whose value is in fill.
 type row struct {
 	values []relay.Value
 	index  []int
+	fill   []relay.Value
 }
 
-// at returns a column's value; one that the tuple doesn't have counts as not sent.
+// at returns a column's value.
 func (r row) at(column int) relay.Value {
-	if i := r.index[column]; uint(i) < uint(len(r.values)) {
+	i := r.index[column]
+	if i < 0 {
+		return r.fill[column]
+	}
+	if i < len(r.values) {
 		return r.values[i]
 	}
 	return relay.Value{Kind: relay.ValueUnchanged}

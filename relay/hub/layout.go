@@ -27,8 +27,9 @@ type layout struct {
 
 type target struct {
 	owner *published
-	index []int // for each column of the relation, where it is in a tuple
-	full  bool  // old tuples are complete
+	index []int         // for each column of the relation, where it is in a tuple
+	fill  []relay.Value // for each column, the value in older tuples; nil where index has no -1
+	full  bool          // old tuples are complete
 }
 
 // wanted tells that some shape reads the table.
@@ -50,7 +51,7 @@ func (s *Source) Layout(table uint32, columns []StreamColumn) (drifted, extra bo
 		return false, false
 	}
 	s.streams[table] = columns
-	for _, p := range s.resolve(table) {
+	for _, p := range s.resolve(table, was) {
 		drifted = true
 		s.endShapes(p, reasonSchemaChanged)
 		p.drifted = true
@@ -68,8 +69,9 @@ func (s *Source) Layout(table uint32, columns []StreamColumn) (drifted, extra bo
 	return drifted, extra
 }
 
-// resolve finds the table's columns for every relation that rests on it, and returns those that lack some.
-func (s *Source) resolve(table uint32) (without []*published) {
+// resolve finds the table's columns for every relation that rests on it, and returns those that lack some. A
+// column that neither the stream has now nor was has it, where that is given, is one that the tuples are too old for.
+func (s *Source) resolve(table uint32, was []StreamColumn) (without []*published) {
 	columns := s.streams[table]
 	l := &layout{}
 	for _, p := range s.relations {
@@ -77,27 +79,42 @@ func (s *Source) resolve(table uint32) (without []*published) {
 		if i < 0 {
 			continue
 		}
-		index, ok := indexColumns(p.relation, columns)
-		if !ok {
+		t := target{owner: p, full: p.relation.Leaves[i].Full}
+		if !t.find(columns, was) {
 			without = append(without, p)
 			continue
 		}
-		l.targets = append(l.targets, target{owner: p, index: index, full: p.relation.Leaves[i].Full})
+		l.targets = append(l.targets, t)
 	}
 	s.layouts[table] = l
 	return without
 }
 
-func indexColumns(r *relay.Relation, columns []StreamColumn) (index []int, ok bool) {
-	index = make([]int, len(r.Columns))
+func position(columns []StreamColumn, name string) int {
+	return slices.IndexFunc(columns, func(c StreamColumn) bool { return c.Name == name })
+}
+
+// find fills in where the relation's columns are; false where one of them is missing or of another type.
+func (t *target) find(columns, was []StreamColumn) bool {
+	r := t.owner.relation
+	t.index = make([]int, len(r.Columns))
 	for i := range r.Columns {
 		c := &r.Columns[i]
-		index[i] = slices.IndexFunc(columns, func(sc StreamColumn) bool { return sc.Name == c.Source })
-		if index[i] < 0 || columns[index[i]].Type != c.Type.OID {
-			return nil, false
+		at := position(columns, c.Source)
+		t.index[i] = at
+		switch {
+		case at >= 0 && columns[at].Type != c.Type.OID:
+			return false
+		case at < 0 && (!c.Filled || position(was, c.Source) >= 0):
+			return false
+		case at < 0:
+			if t.fill == nil {
+				t.fill = make([]relay.Value, len(r.Columns))
+			}
+			t.fill[i] = fillValue(c)
 		}
 	}
-	return index, true
+	return true
 }
 
 // SetRelations says what the source publishes, as the catalog had it at barrier or before. Shapes of relations
@@ -116,6 +133,11 @@ func (s *Source) SetRelations(relations []*relay.Relation, barrier relay.LSN) {
 			next[r.Name] = p
 			continue
 		}
+		if p != nil && !p.drifted && grown(p.relation, r) {
+			s.grow(p, r)
+			next[r.Name] = p
+			continue
+		}
 		if p != nil {
 			s.endShapes(p, changeReason(p.relation, r))
 		}
@@ -128,7 +150,7 @@ func (s *Source) SetRelations(relations []*relay.Relation, barrier relay.LSN) {
 	}
 	s.relations = next
 	for table := range s.streams {
-		s.resolve(table)
+		s.resolve(table, nil)
 	}
 }
 

@@ -135,7 +135,10 @@ func (st *Stream) pullLoad(sink Sink, limit int) {
 	for sink.Len() < limit {
 		entries, more, err := st.load.take(limit - sink.Len())
 		for i := range entries {
-			st.send(sink, &entries[i])
+			sink.Add(entries[i].frame)
+			if entries[i].end != 0 {
+				st.Cursor = entries[i].end
+			}
 		}
 		switch {
 		case err != nil:
@@ -228,18 +231,15 @@ func (st *Stream) advance(sink Sink) {
 	e := &st.view[0]
 	st.view = st.view[1:]
 	st.next++
-	if e.xid != 0 && (e.xid == st.skip || st.visible != nil && st.visible.Sees(e.xid)) {
+	if !e.schema && (e.xid == st.skip || st.visible != nil && st.visible.Sees(e.xid)) {
 		return
 	}
-	st.send(sink, e)
-}
-
-func (st *Stream) send(sink Sink, e *entry) {
 	sink.Add(e.frame)
-	if e.xid != 0 {
-		st.partial = e.more()
+	if e.schema {
+		return
 	}
-	if e.end != 0 {
+	st.partial = e.more()
+	if !st.partial {
 		st.Cursor = e.end
 	}
 }

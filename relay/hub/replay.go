@@ -45,14 +45,14 @@ func (r *Replay) Begin(xid uint64, at int64) {
 // Row takes in a change.
 func (r *Replay) Row(ctx context.Context, kind byte, table uint32, old, new relay.Tuple) (err error) {
 	t, ok := r.targets[table]
-	if !ok {
+	if !ok || t.owner.relation.InsertOnly && kind != 'I' {
 		return nil
 	}
 	if r.old, r.new, err = values(r.old, r.new, old, new); err != nil {
 		return err
 	}
 	r.change++
-	change, shown := r.set.encode(r.change, kind, row{r.old, t.index}, row{r.new, t.index}, old != nil, t.full && old != nil)
+	change, shown := r.set.encode(r.change, kind, row{r.old, t.index, t.fill}, row{r.new, t.index, t.fill}, old != nil, t.full && old != nil)
 	if !shown {
 		return nil
 	}

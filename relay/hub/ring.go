@@ -9,8 +9,10 @@ type entry struct {
 	// xid is the source transaction's full id; 0 for a frame that belongs to none.
 	xid uint64
 	// end is the position that the frame's cursor names; 0 for a part that more parts follow.
-	end   relay.LSN
-	frame []byte
+	end relay.LSN
+	// schema tells that it is no transaction's, and for everybody.
+	schema bool
+	frame  []byte
 }
 
 // more tells that the transaction goes on in a later frame.

@@ -11,8 +11,10 @@ import (
 type Spec struct {
 	// Columns are the columns that it shows, the key's apart, which come anyway.
 	Columns []string
-	// All tells that the client named no columns, so that added ones join.
+	// All tells that the client named no columns.
 	All bool
+	// Grows tells that added columns join the shape.
+	Grows bool
 	// Rule is the text of what the rules let it see, with the values of the claims that they read.
 	Rule string
 	// Snapshot tells that rows come before changes.
@@ -35,7 +37,7 @@ type Shape struct {
 	key     string
 	owner   *published
 	set     *columnSet
-	all     bool
+	spec    Spec
 	prefix  prefix
 	framer  framer
 	touched bool
@@ -53,7 +55,7 @@ type Shape struct {
 func newShape(p *published, set *columnSet, key string, spec Spec) *Shape {
 	s := &Shape{
 		Name: "s" + strconv.FormatUint(names.Add(1), 36), Source: p.source, Snapshot: spec.Snapshot,
-		key: key, owner: p, set: set, all: spec.All,
+		key: key, owner: p, set: set, spec: spec,
 	}
 	s.rename()
 	return s

@@ -129,7 +129,10 @@ func (s *Source) Row(kind byte, table uint32, old, new relay.Tuple) error {
 	s.change++
 	for i := range l.targets {
 		t := &l.targets[i]
-		oldRow, newRow := row{s.old, t.index}, row{s.new, t.index}
+		if t.owner.relation.InsertOnly && kind != 'I' {
+			continue // another relation has the table's updates published
+		}
+		oldRow, newRow := row{s.old, t.index, t.fill}, row{s.new, t.index, t.fill}
 		for _, set := range t.owner.sets {
 			if change, shown := set.encode(s.change, kind, oldRow, newRow, old != nil, t.full && old != nil); shown {
 				s.publish(set, change)
@@ -265,7 +268,7 @@ func (s *Source) Shape(relation *relay.Relation, spec Spec) *Shape {
 }
 
 func shapeKey(r *relay.Relation, spec Spec, columns []int) string {
-	return fmt.Sprintf("%s\x00%s\x00%t\x00%t\x00%s", r.Name, spec.Rule, spec.All, spec.Snapshot, joinColumns(r, columns))
+	return fmt.Sprintf("%s\x00%s\x00%t\x00%t\x00%t\x00%s", r.Name, spec.Rule, spec.All, spec.Grows, spec.Snapshot, joinColumns(r, columns))
 }
 
 // columns are the indexes of the named columns and the key's, in the relation's order.

@@ -76,6 +76,8 @@ type Grant struct {
 	Columns []string
 	// Rule is a text that is equal for equal grants: part of what makes two subscriptions one shape.
 	Rule string
+	// Grows tells that columns which are added to the relation will be seen too.
+	Grows bool
 }
 
 // Errors of Grant.
@@ -95,7 +97,8 @@ func (s *Set) Grant(p relay.Principal, r *relay.Relation, columns []string) (Gra
 		return Grant{}, ErrHidden
 	}
 	if columns == nil {
-		return Grant{Columns: common(rules, r), Rule: text(rules)}, nil
+		grows := !slices.ContainsFunc(rules, func(rule relay.Rule) bool { return rule.Columns != nil })
+		return Grant{Columns: common(rules, r), Rule: text(rules), Grows: grows}, nil
 	}
 	rules = slices.DeleteFunc(rules, func(rule relay.Rule) bool {
 		return slices.ContainsFunc(columns, func(c string) bool { return !grants(rule, r, c) })

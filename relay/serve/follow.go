@@ -101,8 +101,10 @@ func (s *Server) adopt(ctx context.Context, found *warehouse.Warehouse) {
 	}
 	for name, source := range sources {
 		if r := s.captures[name]; r != nil {
-			r.source = source
-			r.SetSource(source)
+			if !r.source.Same(source) {
+				r.source = source
+				r.SetSource(source)
+			}
 			continue
 		}
 		s.captures[name] = s.start(ctx, source)

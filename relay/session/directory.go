@@ -44,5 +44,5 @@ func (d *Directory) resolve(p relay.Principal, sub *subscription) (c *capture.Ca
 	if err != nil {
 		return nil, nil, spec, err
 	}
-	return c, r, hub.Spec{Columns: grant.Columns, All: sub.columns == nil, Rule: grant.Rule, Snapshot: sub.snapshot}, nil
+	return c, r, hub.Spec{Columns: grant.Columns, All: sub.columns == nil, Grows: grant.Grows, Rule: grant.Rule, Snapshot: sub.snapshot}, nil
 }

@@ -71,20 +71,20 @@ func (c *Conn) write(b *Batch) {
 		c.teardown(err)
 		return
 	}
-	c.out = &backlog{}
+	c.out = &backlog{size: b.size - n}
 	for _, s := range b.segments {
-		if n >= len(s.bytes) {
-			n -= len(s.bytes)
-			continue
+		if len(c.out.segments) == 0 {
+			if n >= len(s.bytes) {
+				n -= len(s.bytes)
+				continue
+			}
+			c.out.offset = n
 		}
 		if s.private {
 			s.bytes = append([]byte(nil), s.bytes...)
 		}
 		c.out.segments = append(c.out.segments, s)
-		c.out.size += len(s.bytes)
 	}
-	c.out.offset = n
-	c.out.size -= n
 }
 
 // flush goes on where write stopped, when the socket has room.
