@@ -39,6 +39,10 @@ type Config struct {
 	// BatchLimit is Batch.Limit in bytes: what one connection may write before the others have their turn;
 	// default 64 KiB.
 	BatchLimit int
+	// Unsent bounds what the kernel keeps of a connection's bytes beyond those on their way to the peer
+	// (TCP_NOTSENT_LOWAT), in bytes; default 128 KiB. Without it a socket swallows megabytes for a reader that stands
+	// still, which then can be neither joined, replaced nor withdrawn.
+	Unsent int
 	// MaxConnections bounds the sockets in all, MaxPerAddress those of one IPv4 address or IPv6 /64 network;
 	// past either a request gets HTTP 429. Default 0: no bound but the descriptors.
 	MaxConnections, MaxPerAddress int
@@ -75,6 +79,7 @@ func (c *Config) setDefaults() error {
 		{"Loops", &c.Loops, runtime.GOMAXPROCS(0)},
 		{"MaxMessage", &c.MaxMessage, 64 << 10},
 		{"BatchLimit", &c.BatchLimit, 64 << 10},
+		{"Unsent", &c.Unsent, 128 << 10},
 		{"MaxConnections", &c.MaxConnections, 0},
 		{"MaxPerAddress", &c.MaxPerAddress, 0},
 	} {

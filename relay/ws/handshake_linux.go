@@ -92,8 +92,11 @@ func (c *Conn) upgrade(head, rest []byte) []byte {
 	switch {
 	case errors.As(err, &rejected):
 		more := ""
-		if rejected.StatusCode() == http.StatusUpgradeRequired {
+		switch rejected.StatusCode() {
+		case http.StatusUpgradeRequired:
 			more = "Sec-WebSocket-Version: 13\r\n"
+		case http.StatusUnauthorized:
+			more = "WWW-Authenticate: Bearer\r\n"
 		}
 		c.answer(rejected.StatusCode(), rejected.Error(), more)
 		return nil

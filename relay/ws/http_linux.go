@@ -8,6 +8,7 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"sync"
 	"syscall"
@@ -83,7 +84,7 @@ func (w *web) Addr() net.Addr { return w.server.Addr() }
 
 // take moves a socket from its loop to net/http.
 func (w *web) take(c *Conn, read []byte) {
-	socket := &webConn{web: w, read: bytes.Clone(read), seat: c.seat, remote: accepted{remote: c.remote, verdict: c.verdict}}
+	socket := &webConn{web: w, read: bytes.Clone(read), seat: c.seat, remote: c.remote}
 	fd := c.fd
 	c.detach()
 	w.moving.Go(func() {
@@ -136,10 +137,11 @@ func (w *web) giveBack(rw http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	a := accepted{fd: fd, remote: socket.remote.remote, verdict: socket.remote.verdict, at: time.Now(), read: head.Bytes()}
-	a.seat = socket.leave()
+	a := accepted{fd: fd, remote: socket.remote, at: time.Now(), read: head.Bytes()}
+	socket.leave()
+	a.seat, a.verdict = w.server.admission.enter(a.remote.Addr())
 	l := w.server.loops[fd%len(w.server.loops)]
-	if !l.post(func() { l.take(a) }) {
+	if a.verdict == refused || !l.post(func() { l.take(a) }) {
 		a.close()
 	}
 	return nil
@@ -150,8 +152,8 @@ type webConn struct {
 	net.Conn
 	web    *web
 	read   []byte
-	remote accepted
-	mu     sync.Mutex
+	remote netip.AddrPort
+	mu     sync.Mutex // guards seat: net/http may close from several goroutines
 	seat   seat
 }
 
@@ -166,19 +168,16 @@ func (c *webConn) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// leave takes the seat with it.
-func (c *webConn) leave() seat {
+// leave gives the seat back.
+func (c *webConn) leave() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	s := c.seat
-	c.seat = seat{}
-	return s
+	c.seat.release()
 }
 
-// Close gives the seat back.
+// Close gives the seat back too.
 func (c *webConn) Close() error {
-	s := c.leave()
-	s.release()
+	c.leave()
 	return c.Conn.Close()
 }
 

@@ -1,6 +1,7 @@
 package ws
 
 import (
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -143,7 +144,11 @@ func (l *Loop) round() error {
 // dispatch waits for events, if there is nothing else to do, and handles them.
 func (l *Loop) dispatch() error {
 	events, err := l.poll.now()
-	if err == nil && len(events) == 0 && !l.busy() {
+	switch {
+	case err != nil || len(events) > 0:
+	case l.busy():
+		runtime.Gosched() // a round may take milliseconds: whoever else is ready comes first
+	default:
 		l.sleeping.Store(true)
 		if !l.busy() {
 			events, err = l.poll.wait(l.alarm())

@@ -12,8 +12,9 @@ import (
 )
 
 // poller is an epoll instance with an eventfd to ring it. It waits inside Go's own poller, which watches the epoll
-// descriptor: a thread blocked in epoll_wait would keep its P until the runtime's monitor takes it away, up to 10 ms
-// during which the goroutines queued there stand still.
+// descriptor: a thread blocked in epoll_wait keeps its P until the runtime's monitor takes it away, up to 10 ms during
+// which the goroutines queued there stand still. Measured on two cores, calm, from Wake to Handler.Wake: p50 9 µs, p99
+// 20–50 µs this way; p50 17 µs, p99 0.15–1.5 ms blocked in epoll_wait.
 type poller struct {
 	file *os.File
 	raw  syscall.RawConn

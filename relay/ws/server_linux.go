@@ -206,18 +206,18 @@ func (s *Server) accept() error {
 			continue
 		case s.ended():
 			return nil
-		case err == unix.EMFILE || err == unix.ENFILE || err == unix.ENOBUFS || err == unix.ENOMEM:
-			s.config.Logger.Warn().Err(err).Dur("pause", pause).Msg("accepting no connections for now")
-			select {
-			case <-time.After(pause):
-			case <-s.closing:
-				return nil
-			}
-			pause = min(2*pause, last)
 		case err == unix.EBADF || err == unix.EINVAL || err == unix.ENOTSOCK:
 			return fmt.Errorf("accept: %w", err)
+		case err == unix.ECONNABORTED || err == unix.EINTR || err == unix.EPROTO || err == unix.EPERM:
+			continue // of the one connection: accept(2), "Error handling"
 		}
-		// Anything else is an error of the one connection: accept(2), "Error handling".
+		s.config.Logger.Warn().Err(err).Dur("pause", pause).Msg("accepting no connections for now")
+		select {
+		case <-time.After(pause):
+		case <-s.closing:
+			return nil
+		}
+		pause = min(2*pause, last)
 	}
 }
 
@@ -251,6 +251,7 @@ func (s *Server) admit(fd int, remote netip.AddrPort) {
 	}
 	if remote.IsValid() {
 		_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
+		_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, s.config.Unsent)
 	}
 	var l *Loop
 	for range s.loops {

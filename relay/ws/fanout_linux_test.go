@@ -151,11 +151,7 @@ func TestCloseFinishesTheHalfWrittenFrame(t *testing.T) {
 	c := dialSmall(t, s)
 	c.text("go")
 	conn := <-h.opened
-	for pending := 0; pending == 0; { // until the socket is full
-		got := make(chan int)
-		conn.Loop().Post(func() { got <- conn.Pending() })
-		pending = <-got
-	}
+	waitUntilFull(conn)
 	c.text("close")
 	for {
 		f := c.next()
@@ -266,6 +262,53 @@ func TestManyConnections(t *testing.T) {
 	}
 	for _, c := range clients {
 		c.wantText("to everybody")
+	}
+}
+
+// TestKernelKeepsLittleForAStalledReader counts what is handed over until the socket is full.
+func TestKernelKeepsLittleForAStalledReader(t *testing.T) {
+	frames := bytes.Repeat(AppendFrame(nil, bytes.Repeat([]byte("x"), 1000)), 16)
+	h := newRecorder()
+	var handed atomic.Int64
+	h.pull = func(_ *Conn, out *Batch) bool {
+		out.Add(frames)
+		handed.Add(int64(len(frames)))
+		return true
+	}
+	h.onMsg = func(c *Conn, _ []byte) { c.Due() }
+	s := serve(t, Config{Loops: 1, DrainTimeout: time.Millisecond}, h)
+	c := dialSmall(t, s)
+	c.text("go")
+	waitUntilFull(<-h.opened)
+	if n := handed.Load(); n > 512<<10 {
+		t.Errorf("%d bytes were handed over to a reader that stands still", n)
+	}
+}
+
+func waitUntilFull(c *Conn) {
+	for pending := 0; pending == 0; {
+		got := make(chan int)
+		c.Loop().Post(func() { got <- c.Pending() })
+		pending = <-got
+	}
+}
+
+// TestMoreSlicesThanOneWritev hands over more slices than the kernel takes in one call.
+func TestMoreSlicesThanOneWritev(t *testing.T) {
+	h := newRecorder()
+	const n = 2*maxVectors + 7
+	h.pull = func(_ *Conn, out *Batch) bool {
+		for i := range n {
+			out.Add(AppendFrame(nil, []byte(fmt.Sprint(i))))
+		}
+		return false
+	}
+	h.onMsg = func(c *Conn, _ []byte) { c.Due() }
+	s := serve(t, Config{}, h)
+	c := open(t, s)
+	c.text("go")
+	for i := range n {
+		c.wantText(fmt.Sprint(i))
 	}
 }
 
