@@ -133,6 +133,10 @@ func (c *Capture) Run(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
+		if errors.Is(err, errSuperseded) {
+			c.log.Info().Msg("connecting anew: the warehouse describes the source otherwise")
+			continue
+		}
 		if time.Since(began) > longest {
 			pause = first
 		}

@@ -126,24 +126,41 @@ func (c *Capture) watch(ctx context.Context, conn *pgx.Conn, source *warehouse.S
 	tick := time.NewTicker(watchEvery)
 	defer tick.Stop()
 	w := watcher{c: c, conn: conn, source: source}
-	c.mu.Lock()
-	rediscovered := c.rediscovered
-	c.mu.Unlock()
 	for {
-		force := false
-		select {
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case <-rediscovered:
+		latest, rediscovered := c.described()
+		force := latest != w.source
+		if force && !reachedAlike(latest, w.source) {
 			return errSuperseded
-		case <-c.looks:
-			force = true
-		case <-tick.C:
+		}
+		w.source = latest
+		if !force {
+			select {
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			case <-rediscovered:
+				continue
+			case <-c.looks:
+				force = true
+			case <-tick.C:
+			}
 		}
 		if err := w.round(ctx, force); err != nil {
 			return err
 		}
 	}
+}
+
+// described is the source as the warehouse has it now, and what is closed when that changes.
+func (c *Capture) described() (*warehouse.Source, <-chan struct{}) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.source, c.rediscovered
+}
+
+// reachedAlike tells that two descriptions lead to the same database in the same way.
+func reachedAlike(a, b *warehouse.Source) bool {
+	return a.Err == nil && b.Err == nil && a.Conn.Host == b.Conn.Host && a.Conn.Port == b.Conn.Port &&
+		a.Conn.Database == b.Conn.Database && a.Conn.User == b.Conn.User && a.Conn.Password == b.Conn.Password
 }
 
 type watcher struct {
