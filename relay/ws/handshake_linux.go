@@ -30,7 +30,6 @@ func (c *Conn) handshake(b []byte, seen int) []byte {
 	}
 	s := c.loop.server
 	method, target, ok := requestLine(b[:end])
-	path, _, _ := strings.Cut(target, "?")
 	switch {
 	case !ok:
 		c.answer(http.StatusBadRequest, "not an HTTP/1.1 request", "")
@@ -38,9 +37,9 @@ func (c *Conn) handshake(b []byte, seen int) []byte {
 		c.answer(http.StatusTooManyRequests, "too many connections from this address", "")
 	case c.loop.draining:
 		c.answer(http.StatusServiceUnavailable, "the server is going away", "")
-	case path != s.config.Path && s.config.HTTP == nil:
+	case !s.config.upgrades(target) && s.config.HTTP == nil:
 		c.answer(http.StatusNotFound, "not found", "")
-	case path != s.config.Path:
+	case !s.config.upgrades(target):
 		s.web.take(c, b)
 	case c.verdict == full:
 		c.answer(http.StatusTooManyRequests, "too many connections", "")
@@ -77,6 +76,13 @@ func requestLine(head []byte) (method, target string, ok bool) {
 		return "", "", false
 	}
 	return fields[0], fields[1], true
+}
+
+// upgrades tells whether a request for the target is one for the WebSocket. The target is taken as it is written: one
+// in absolute form or with escapes in its path is for another.
+func (c *Config) upgrades(target string) bool {
+	path, _, _ := strings.Cut(target, "?")
+	return path == c.Path
 }
 
 // upgrade answers a request for the WebSocket.

@@ -108,7 +108,8 @@ func (w *web) take(c *Conn, read []byte) {
 // ServeHTTP passes requests on, apart from those for the WebSocket on a connection that served HTTP before, as a
 // proxy's may be: that goes back to a loop.
 func (w *web) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
-	if r.URL.Path != w.server.config.Path {
+	// By the same rule as a loop's: a request that both hold to be the other's would go round forever.
+	if !w.server.config.upgrades(r.RequestURI) {
 		w.server.config.HTTP.ServeHTTP(rw, r)
 		return
 	}

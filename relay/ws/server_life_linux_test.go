@@ -142,6 +142,15 @@ func TestOtherPathsAreServedByHTTP(t *testing.T) {
 	c.send([]byte("GET /none HTTP/1.1\r\nHost: x\r\n\r\n"))
 	_, _ = io.ReadAll(c.response(404).Body)
 
+	for _, target := range []string{"http://x/v1/ws", "/v1/%77s", "//v1/ws", "/v1/ws/"} {
+		c.send([]byte(strings.Replace(head, "/v1/ws", target, 1) + "\r\n"))
+		if r, err := http.ReadResponse(c.r, nil); err != nil || r.StatusCode < 300 || r.StatusCode > 404 {
+			t.Fatalf("%s: %v, %v", target, r, err)
+		} else {
+			_, _ = io.ReadAll(r.Body)
+		}
+	}
+
 	t.Run("a kept connection is upgraded, frames behind the head included", func(t *testing.T) {
 		c.send(append([]byte(head+"X-Y: z\r\n\r\n"), frame(gobwas.OpText, true, "at once")...))
 		c.response(101)
