@@ -62,7 +62,7 @@ func (w *writer) transaction(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("begin: %w", err)
 	}
-	if w.large && w.rnd.IntN(40) == 0 {
+	if w.large && w.rnd.IntN(8) == 0 {
 		err = w.bulk(ctx, tx)
 	} else {
 		err = w.few(ctx, tx, 1+w.rnd.IntN(6), 2)
