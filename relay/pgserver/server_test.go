@@ -245,20 +245,20 @@ func startAndKill(t *testing.T, dir string) (port, pid int) {
 	return port, pid
 }
 
-// awaitRefused holds a connection to the port until its server ends, and expects nobody behind it.
+// awaitRefused holds connections to the port, each until the server ends it, until the port is closed.
 func awaitRefused(t *testing.T, port int) {
 	t.Helper()
 	address := net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
-	conn, err := net.Dial("tcp", address)
-	if err == nil {
-		_, _ = io.Copy(io.Discard, conn) // ends when the server does
-		conn.Close()
-		if conn, err = net.Dial("tcp", address); err == nil {
-			conn.Close()
+	for {
+		conn, err := net.Dial("tcp", address)
+		if err != nil {
+			if !errors.Is(err, syscall.ECONNREFUSED) {
+				t.Errorf("got %v, want the port closed", err)
+			}
+			return
 		}
-	}
-	if !errors.Is(err, syscall.ECONNREFUSED) && !errors.Is(err, syscall.ECONNRESET) {
-		t.Errorf("got %v, want the port closed", err)
+		_, _ = io.Copy(io.Discard, conn)
+		conn.Close()
 	}
 }
 
