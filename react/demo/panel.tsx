@@ -96,6 +96,8 @@ interface LineProps {
 
 const calm = typeof matchMedia === "function" && matchMedia("(prefers-reduced-motion: reduce)").matches;
 const FLASH: Keyframe[] = [{ backgroundColor: "var(--flash)" }, { backgroundColor: "transparent" }];
+/** A cell is painted anew with each step: twelve a second look smooth enough and leave the machine its time. */
+const FADE = "steps(12)";
 const BIRTH: Keyframe[] = [{ backgroundColor: "var(--birth)" }, { backgroundColor: "transparent" }];
 
 const Line = memo(function Line({ row, columns, looks, born }: LineProps): ReactNode {
@@ -106,12 +108,12 @@ const Line = memo(function Line({ row, columns, looks, born }: LineProps): React
     before.current = row;
     if (calm || line.current === null || old === row) return;
     if (old === undefined) {
-      if (born.current) line.current.animate(BIRTH, { duration: 1_200, easing: "ease-out" });
+      if (born.current) line.current.animate(BIRTH, { duration: 1_200, easing: FADE });
       return;
     }
     columns.forEach(({ name }, i) => {
       if (!same(old[name], row[name]))
-        line.current?.cells[i]?.animate(FLASH, { duration: 1_000, easing: "ease-out" });
+        line.current?.cells[i]?.animate(FLASH, { duration: 1_000, easing: FADE });
     });
   }, [row, columns, born]);
   return (
@@ -137,13 +139,13 @@ function keyOf(key: readonly string[], row: Row, place: number): string {
 
 /** The rows to show: the first by name or key, or those with the highest keys or latest times. One pass, whatever the size. */
 function top({ rows, columns, key }: LiveRows, order: Order): readonly Row[] {
-  const by = order === "latest" ? latest(columns, key) : steady(columns, key);
+  const compare = order === "latest" ? latest(columns, key) : steady(columns, key);
   const found: Row[] = [];
   for (const row of rows) {
     const last = found[SHOWN - 1];
-    if (last !== undefined && by(row, last) >= 0) continue;
+    if (last !== undefined && compare(row, last) >= 0) continue;
     let at = found.length;
-    while (at > 0 && by(row, found[at - 1] ?? row) < 0) at -= 1;
+    while (at > 0 && compare(row, found[at - 1] ?? row) < 0) at -= 1;
     found.splice(at, 0, row);
     if (found.length > SHOWN) found.pop();
   }
@@ -154,33 +156,34 @@ type Compare = (a: Row, b: Row) => number;
 
 function steady(columns: readonly Column[], key: readonly string[]): Compare {
   const names = columns.some(({ name }) => name === "name") ? ["name", ...key] : key;
-  return chain(names.map((name) => (a, b) => compare(a[name], b[name])));
+  return chain(names.map((name) => by(columns, name)));
 }
 
 function latest(columns: readonly Column[], key: readonly string[]): Compare {
-  const counted = key.filter((name) =>
-    columns.some((column) => column.name === name && look(column) === "number"),
-  );
+  const counted = key.filter((name) => isNumber(columns, name));
   const times = columns.filter(({ name }) => name === "updated_at").map(({ name }) => name);
-  const names = counted.length > 0 ? counted : [...times, ...key];
-  return chain(names.map((name) => (a, b) => compare(b[name], a[name])));
+  const order = chain((counted.length > 0 ? counted : [...times, ...key]).map((name) => by(columns, name)));
+  return (a, b) => order(b, a);
+}
+
+function isNumber(columns: readonly Column[], name: string): boolean {
+  return columns.some((column) => column.name === name && look(column) === "number");
+}
+
+function by(columns: readonly Column[], name: string): Compare {
+  if (isNumber(columns, name)) return (a, b) => Number(a[name]) - Number(b[name]);
+  return (a, b) => {
+    const [left, right] = [String(a[name]), String(b[name])];
+    return left < right ? -1 : left > right ? 1 : 0;
+  };
 }
 
 function chain(compares: readonly Compare[]): Compare {
   return (a, b) => {
-    for (const each of compares) {
-      const order = each(a, b);
+    for (const compare of compares) {
+      const order = compare(a, b);
       if (order !== 0) return order;
     }
     return 0;
   };
-}
-
-/** Whole numbers come as strings where they may be large: the longer one is the larger. */
-function compare(a: JsonValue | undefined, b: JsonValue | undefined): number {
-  if (typeof a === "number" && typeof b === "number") return a - b;
-  const [left, right] = [String(a), String(b)];
-  if (/^\d+$/.test(left) && /^\d+$/.test(right) && left.length !== right.length)
-    return left.length - right.length;
-  return left < right ? -1 : left > right ? 1 : 0;
 }
