@@ -185,6 +185,7 @@ func (m *Mirror) resync(l *link, st *stream, msg *wire.ServerMessage) error {
 		return violation(msg.Type, st.name, "for the reason %q", msg.Reason)
 	}
 	m.stats.Resyncs++
+	m.stats.Reasons[msg.Reason]++
 	m.abandon(st)
 	for _, s := range st.subs {
 		s.detach()

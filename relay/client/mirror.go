@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 	"sync"
 	"time"
@@ -66,6 +67,8 @@ type Mirror struct {
 // Stats count what a mirror went through.
 type Stats struct {
 	Connections, Frames, Snapshots, Resumed, Shared, Lives, Resyncs, Waitings int
+	// Reasons count the resyncs by theirs.
+	Reasons map[string]int
 	// Refused counts those of Snapshots that answered a since.
 	Refused int
 	// Transactions and Changes count what was applied to a shape, once per shape.
@@ -87,7 +90,7 @@ type link struct {
 
 // NewMirror returns a mirror without subscriptions or connection.
 func NewMirror(h Hooks) *Mirror {
-	return &Mirror{hooks: h, subs: map[uint64]*subscription{}, changed: make(chan struct{})}
+	return &Mirror{hooks: h, subs: map[uint64]*subscription{}, changed: make(chan struct{}), stats: Stats{Reasons: map[string]int{}}}
 }
 
 // Subscribe adds a subscription, sends it if there is a connection, and returns its id.
@@ -173,7 +176,9 @@ func (m *Mirror) Err() error {
 func (m *Mirror) Stats() Stats {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.stats
+	s := m.stats
+	s.Reasons = maps.Clone(s.Reasons)
+	return s
 }
 
 // Loose returns the error messages that named no subscription.

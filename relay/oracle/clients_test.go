@@ -139,6 +139,10 @@ func (v *visitor) connect(ctx context.Context) error {
 	connections := v.mirror.Stats().Connections
 	err := v.mirror.Connect(ctx, v.url, v.options)
 	if err != nil && ctx.Err() == nil && (v.unsteady || v.mirror.Stats().Connections > connections) {
+		// A relay that is away is asked again in a while, as a browser does.
+		pause, cancel := context.WithTimeout(ctx, time.Duration(50+v.rnd.IntN(200))*time.Millisecond)
+		defer cancel()
+		<-pause.Done()
 		return v.lost(err)
 	}
 	return err

@@ -20,42 +20,97 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // TestMirrors: with everything that applications and browsers do at once, every mirror ends equal to its table.
 func TestMirrors(t *testing.T) {
-	o := options{Seed: number(t, "PGRELAY_ORACLE_SEED"), Duration: time.Duration(number(t, "PGRELAY_ORACLE_SECONDS")) * time.Second}
+	o := fromEnvironment(t)
 	url, dsn := os.Getenv("PGRELAY_ORACLE_URL"), os.Getenv("PGRELAY_ORACLE_DSN")
 	if url != "" && dsn != "" {
 		prepare(t.Context(), t, dsn)
 		run(t, url, dsn, o)
 		return
 	}
+	dsn = database(t)
+	r := newProcess(t, dsn, "127.0.0.1:0")
+	t.Cleanup(r.end)
+	run(t, r.url(), dsn, o)
+}
+
+// TestMirrorsAcrossRestarts: the same while the relay ends and begins again three times.
+func TestMirrorsAcrossRestarts(t *testing.T) {
+	o := fromEnvironment(t)
+	o.setDefaults()
+	dsn := database(t)
+	r := newProcess(t, dsn, "127.0.0.1:0")
+	t.Cleanup(func() { r.end() })
+	url, address := r.url(), r.server.Addr().String()
+	o.Disturb = func(_ context.Context, stop <-chan struct{}) error {
+		ticker := time.NewTicker(o.Duration / 4)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-ticker.C:
+				r.end()
+				r = newProcess(t, dsn, address)
+			case <-stop:
+				return nil
+			}
+		}
+	}
+	run(t, url, dsn, o)
+}
+
+func fromEnvironment(t *testing.T) options {
+	t.Helper()
+	return options{
+		Seed:     number(t, "PGRELAY_ORACLE_SEED"),
+		Duration: time.Duration(number(t, "PGRELAY_ORACLE_SECONDS")) * time.Second,
+	}
+}
+
+// database starts Postgres and prepares a database that is its own warehouse.
+func database(t *testing.T) (dsn string) {
+	t.Helper()
 	server := pgserver.ForTest(t, pgserver.Config{Settings: map[string]string{"deadlock_timeout": "100ms"}})
 	if err := server.CreateDatabase(t.Context(), "shop"); err != nil {
 		t.Fatal(err)
 	}
 	prepare(t.Context(), t, server.DSN("shop"))
-	run(t, start(t, server.DSN("shop")), server.DSN("shop"), o)
+	return server.DSN("shop")
 }
 
-// start runs a relay until the test's end and returns its WebSocket's URL.
-func start(t *testing.T, dsn string) string {
-	t.Helper()
+// process is one life of a relay.
+type process struct {
+	t      *testing.T
+	server *serve.Server
+	cancel context.CancelFunc
+	ended  chan error
+}
+
+func newProcess(t *testing.T, dsn, address string) *process {
 	s, err := serve.New(serve.Config{
-		Warehouse: warehouse.Config{DSN: dsn}, Listen: "127.0.0.1:0",
+		Warehouse: warehouse.Config{DSN: dsn}, Listen: address,
 		Logger: zerolog.New(zerolog.NewTestWriter(t)).Level(zerolog.WarnLevel),
 	})
 	if err != nil {
-		t.Fatal(err)
+		t.Error(err)
+		return &process{t: t}
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- s.Run(ctx) }()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-ended; err != nil {
-			t.Errorf("the relay ended with %v", err)
-		}
-	})
-	return "ws://" + s.Addr().String() + wire.Path
+	p := &process{t: t, server: s, cancel: cancel, ended: make(chan error, 1)}
+	go func() { p.ended <- s.Run(ctx) }()
+	return p
 }
+
+// end stops the relay. Without one, nothing happens.
+func (p *process) end() {
+	if p.server == nil {
+		return
+	}
+	p.cancel()
+	if err := <-p.ended; err != nil {
+		p.t.Errorf("the relay ended with %v", err)
+	}
+}
+
+func (p *process) url() string { return "ws://" + p.server.Addr().String() + wire.Path }
 
 // number reads a number from the environment; 0 where it isn't set.
 func number(t *testing.T, name string) uint64 {

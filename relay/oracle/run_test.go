@@ -167,7 +167,7 @@ func names(columns []wire.Column) []string {
 // report sums up what the visitors went through, and fails where a run was too tame to show anything.
 func report(t *testing.T, visitors []*visitor) {
 	t.Helper()
-	var sum client.Stats
+	sum := client.Stats{Reasons: map[string]int{}}
 	for _, v := range visitors {
 		s := v.mirror.Stats()
 		sum.Connections += s.Connections
@@ -178,6 +178,9 @@ func report(t *testing.T, visitors []*visitor) {
 		sum.Shared += s.Shared
 		sum.Lives += s.Lives
 		sum.Resyncs += s.Resyncs
+		for reason, n := range s.Reasons {
+			sum.Reasons[reason] += n
+		}
 		sum.Waitings += s.Waitings
 		sum.Transactions += s.Transactions
 		sum.Changes += s.Changes
