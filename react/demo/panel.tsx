@@ -8,7 +8,16 @@ import { number } from "./story.js";
 /** Rows of a table that are on the page; the others are held and counted. */
 const SHOWN = 40;
 /** What a narrow table does without. */
-const QUIET = new Set(["created_at", "currency", "note", "sku", "active", "placed_at", "customer_id"]);
+const QUIET = new Set([
+  "created_at",
+  "currency",
+  "note",
+  "sku",
+  "active",
+  "placed_at",
+  "customer_id",
+  "category",
+]);
 
 type Order = "steady" | "latest";
 
