@@ -88,6 +88,7 @@ type Capture struct {
 	warned  bool
 	refused map[string]string
 
+	// mu is taken after the hub's lock where both are held, never before it.
 	mu           sync.Mutex
 	source       *warehouse.Source
 	rediscovered chan struct{} // closed when source was replaced

@@ -128,9 +128,11 @@ func (c *Capture) unchanged(ctx context.Context, conn *pgx.Conn, r *relay.Relati
 	if err != nil {
 		return false, fmt.Errorf("compare the catalog: %w", err)
 	}
+	// The hub's lock comes before the capture's.
+	current := c.Hub.Relation(r.Name) == r
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return now[r.OID] == c.fingerprints[r.OID] && c.Hub.Relation(r.Name) == r, nil
+	return current && now[r.OID] == c.fingerprints[r.OID], nil
 }
 
 // ready waits until every transaction that ran when the table was added to the publication has ended: rows that
