@@ -28,12 +28,7 @@ export function Tiles({ demo }: { demo: Demo }): ReactNode {
             testid="changes-per-second"
             big
           />
-          <Figure
-            value={number(reading.transactionsPerSecond)}
-            unit="/s"
-            name="transactions"
-            testid="transactions"
-          />
+          <Figure value={number(reading.transactionsPerSecond)} unit="/s" name="tx" testid="transactions" />
         </div>
         <Spark trail={reading.trail} of={({ changes }) => changes} />
       </section>

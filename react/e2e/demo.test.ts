@@ -1,6 +1,7 @@
 import { mkdir } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { type Browser, chromium, type Page } from "playwright-core";
+import { createServer } from "vite";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Debug } from "../demo/debug.js";
 import { differences } from "./compare.js";
@@ -78,7 +79,7 @@ async function complete(): Promise<void> {
   }
 }
 
-test("StrictMode makes one connection and one subscription for each table", async () => {
+test("each table is one subscription, over one connection", async () => {
   await live();
   expect(await numbers()).toMatchObject({
     connections: 1,
@@ -87,6 +88,31 @@ test("StrictMode makes one connection and one subscription for each table", asyn
   });
   for (const table of TABLES) {
     expect(await page.getByTestId(`table-${table}`).locator("tbody tr").count()).toBeGreaterThan(0);
+  }
+});
+
+test("StrictMode, which mounts everything twice in React's development build, still makes one of each", async () => {
+  process.env.PGRELAY_URL = relay.url;
+  const vite = await createServer({
+    configFile: fileURLToPath(new URL("../vite.config.ts", import.meta.url)),
+    root: fileURLToPath(new URL("../demo", import.meta.url)),
+    server: { port: 0, hmr: false },
+    logLevel: "error",
+  });
+  const other = await browser.newPage();
+  try {
+    await vite.listen();
+    await other.goto(vite.resolvedUrls?.local[0] ?? "");
+    const states = () =>
+      other.evaluate((tables) => tables.map((table) => window.__pgrelay?.status(table)), TABLES);
+    await expect.poll(states, patience).toEqual(TABLES.map(() => "live"));
+    expect(await other.evaluate((): Numbers => ({ ...window.__pgrelay }))).toMatchObject({
+      connections: 1,
+      subscriptions: TABLES.length,
+    });
+  } finally {
+    await other.close();
+    await vite.close();
   }
 });
 
