@@ -100,7 +100,11 @@ func (t *tail) message(_ []byte, m *wire.ServerMessage) {
 	case wire.TypeWaiting:
 		t.waiting(m)
 	case wire.TypeClosed, wire.TypeError:
-		t.stop(errors.New(printable(strings.TrimSpace(m.Code + ": " + m.Message + " " + m.Hint))))
+		text := m.Code + ": " + m.Message
+		if m.Hint != "" {
+			text += "; " + m.Hint
+		}
+		t.stop(errors.New(printable(text)))
 	}
 }
 
