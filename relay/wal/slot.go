@@ -46,7 +46,8 @@ type slot struct {
 	anchor      int // 0 for the live slot
 	confirmed   relay.LSN
 	lost        bool
-	pid         *int32
+	// failover is true where the server doesn't know the property.
+	failover bool
 }
 
 // Live is the live slot's name.
@@ -74,12 +75,11 @@ func Prepare(ctx context.Context, conn *pgx.Conn, publication uint32, fresh bool
 	}
 	for i := range all {
 		c := all[i]
-		if c.publication != publication || c.epoch != s.Epoch || c.lost || fresh {
-			continue
-		}
-		if c.anchor == 0 {
+		switch {
+		case c.publication != publication || c.epoch != s.Epoch || fresh:
+		case c.anchor == 0:
 			live = &all[i]
-		} else {
+		case !c.lost:
 			anchors = append(anchors, c)
 		}
 	}
@@ -87,7 +87,7 @@ func Prepare(ctx context.Context, conn *pgx.Conn, publication uint32, fresh bool
 	switch {
 	case len(anchors) > 0:
 		err = s.rewind(ctx, conn, live, anchors, waiting)
-	case live != nil:
+	case live != nil && !live.lost:
 		s.Start = live.confirmed
 		err = release(ctx, conn, live.name, waiting)
 	default:
@@ -130,8 +130,12 @@ func (s *Slots) Retained(ctx context.Context, conn *pgx.Conn) (bytes int64, stat
 }
 
 func list(ctx context.Context, conn *pgx.Conn) ([]slot, error) {
+	failover := "true"
+	if serverVersion(conn) >= 17 {
+		failover = "failover"
+	}
 	rows, err := conn.Query(ctx, `select slot_name, coalesce(confirmed_flush_lsn, '0/0')::text,
-		coalesce(wal_status, '') = 'lost', active_pid
+		coalesce(wal_status, '') = 'lost', `+failover+`
 		from pg_catalog.pg_replication_slots
 		where database = pg_catalog.current_database() and slot_type = 'logical' and slot_name ~ '^pgrelay_[0-9]+_[0-9]+_'
 		order by slot_name`)
@@ -140,7 +144,7 @@ func list(ctx context.Context, conn *pgx.Conn) ([]slot, error) {
 	}
 	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (c slot, err error) {
 		var lsn string
-		if err := row.Scan(&c.name, &lsn, &c.lost, &c.pid); err != nil {
+		if err := row.Scan(&c.name, &lsn, &c.lost, &c.failover); err != nil {
 			return c, err
 		}
 		if m := slotName.FindStringSubmatch(c.name); m != nil {
@@ -160,8 +164,8 @@ func (s *Slots) rewind(ctx context.Context, conn *pgx.Conn, live *slot, anchors 
 		if err := release(ctx, conn, live.name, waiting); err != nil {
 			return err
 		}
-		if _, err := conn.Exec(ctx, `select pg_catalog.pg_drop_replication_slot($1)`, live.name); err != nil {
-			return fmt.Errorf("drop slot %s: %w", live.name, err)
+		if err := dropSlot(ctx, conn, live.name); err != nil {
+			return err
 		}
 	}
 	from := anchors[0]
@@ -170,6 +174,11 @@ func (s *Slots) rewind(ctx context.Context, conn *pgx.Conn, live *slot, anchors 
 	}
 	s.Start = from.confirmed
 	for _, a := range anchors {
+		if !a.failover { // the relay that copied it died before it could say so
+			if err := setFailover(ctx, conn.Config(), a.name); err != nil {
+				return err
+			}
+		}
 		s.anchors = append(s.anchors, a.anchor)
 	}
 	return nil
@@ -194,14 +203,14 @@ func (s *Slots) create(ctx context.Context, conn *pgx.Conn, waiting func(string)
 // drop removes the slots that no longer serve: of another publication or epoch, lost, or of a temporary name.
 func (s *Slots) drop(ctx context.Context, conn *pgx.Conn, all []slot, waiting func(string)) error {
 	for _, c := range all {
-		if c.publication == s.Publication && c.epoch == s.Epoch && !c.lost {
-			continue
+		if c.publication == s.Publication && c.epoch == s.Epoch && (!c.lost || c.anchor == 0) {
+			continue // a live slot that was lost has been replaced under its name
 		}
 		if err := release(ctx, conn, c.name, waiting); err != nil {
 			return err
 		}
-		if _, err := conn.Exec(ctx, `select pg_catalog.pg_drop_replication_slot($1)`, c.name); err != nil && !isCode(err, "42704") {
-			return fmt.Errorf("drop slot %s: %w", c.name, err)
+		if err := dropSlot(ctx, conn, c.name); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -213,16 +222,30 @@ func (s *Slots) MoveAnchor(ctx context.Context, conn *pgx.Conn) error {
 	if k := len(s.anchors); k > 0 {
 		n = s.anchors[k-1] + 1
 	}
-	if err := copySlot(ctx, conn, s.Live(), s.anchor(n)); err != nil {
+	err := copySlot(ctx, conn, s.Live(), s.anchor(n))
+	if isCode(err, "42710") {
+		// An attempt that broke off half way left it, whole or without the failover property.
+		if err = dropSlot(ctx, conn, s.anchor(n)); err == nil {
+			err = copySlot(ctx, conn, s.Live(), s.anchor(n))
+		}
+	}
+	if err != nil {
 		return err
 	}
 	s.anchors = append(s.anchors, n)
 	for len(s.anchors) > anchorsKept {
-		name := s.anchor(s.anchors[0])
-		if _, err := conn.Exec(ctx, `select pg_catalog.pg_drop_replication_slot($1)`, name); err != nil && !isCode(err, "42704") {
-			return fmt.Errorf("drop slot %s: %w", name, err)
+		if err := dropSlot(ctx, conn, s.anchor(s.anchors[0])); err != nil {
+			return err
 		}
 		s.anchors = s.anchors[1:]
+	}
+	return nil
+}
+
+// dropSlot drops a slot that is not in use; one that is gone is no error.
+func dropSlot(ctx context.Context, conn *pgx.Conn, name string) error {
+	if _, err := conn.Exec(ctx, `select pg_catalog.pg_drop_replication_slot($1)`, name); err != nil && !isCode(err, "42704") {
+		return fmt.Errorf("drop slot %s: %w", name, err)
 	}
 	return nil
 }
