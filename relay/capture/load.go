@@ -35,6 +35,8 @@ func (c *Capture) verdict(load *hub.Load, err error) error {
 		return hub.ErrLimit
 	case errors.Is(err, snapshot.ErrChanged):
 		return hub.ErrSchema
+	case errors.Is(err, context.Canceled): // the source was lost, which is logged
+		return hub.ErrUnavailable
 	}
 	c.log.Warn().Err(err).Str("table", load.Shape.Relation().Name).Msg("rows could not be read")
 	return hub.ErrUnavailable

@@ -34,7 +34,9 @@ type Stream struct {
 	Lost string
 	Err  error
 
-	next    uint64
+	next uint64
+	// fresh: brought in by nothing, so it begins at its live.
+	fresh   bool
 	load    *loadReader
 	skip    uint64
 	visible *Visibility
@@ -52,7 +54,7 @@ func (r *Reader) Attach(shape *Shape) *Stream {
 	s := r.source
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	st := &Stream{Shape: shape, next: shape.ring.head(), position: s.position}
+	st := &Stream{Shape: shape, next: shape.ring.head(), position: s.position, fresh: true}
 	if s.tx.open {
 		st.open, st.skip = s.tx.xid, s.tx.xid
 	}
@@ -78,6 +80,7 @@ func (st *Stream) Snapshot(wake func()) *Load {
 	s := st.Shape.Source
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	st.fresh = false
 	if l := st.Shape.load; l != nil && l.next >= st.Shape.ring.base {
 		if reader := l.join(wake); reader != nil {
 			st.load, st.next, st.skip = reader, l.next, l.Open
@@ -95,6 +98,7 @@ func (st *Stream) Resume(since relay.LSN, wake func()) (*Load, *Replay) {
 	s := st.Shape.Source
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	st.fresh = false
 	l := newLoad(st.Shape, st.position, st.open, st.next)
 	st.load, st.Cursor = l.join(wake), since
 	return l, newReplay(l)
@@ -251,6 +255,9 @@ func (r *Reader) pullJoining(sink Sink, limit int, position relay.LSN) (more boo
 		if st.load != nil || st.ended() {
 			continue
 		}
+		if st.fresh {
+			st.jump()
+		}
 		for len(st.view) > 0 {
 			if sink.Len() >= limit {
 				return true
@@ -268,6 +275,17 @@ func (r *Reader) pullJoining(sink Sink, limit int, position relay.LSN) (more boo
 		}
 	}
 	return false
+}
+
+// jump leaves out what came before live, and the rest of a transaction that is in the middle of it.
+func (st *Stream) jump() {
+	st.fresh = false
+	n := len(st.view)
+	if n > 0 && st.view[n-1].more() && !st.view[n-1].schema {
+		st.skip = st.view[n-1].xid
+	}
+	st.next += uint64(n)
+	st.view = nil
 }
 
 func (st *Stream) note(sink Sink, kind string, position relay.LSN) {

@@ -59,21 +59,15 @@ func (r *Replay) Row(ctx context.Context, kind byte, table uint32, old, new rela
 	return r.add(ctx, change)
 }
 
-// Truncate takes in a TRUNCATE; ErrLagged where it can't be replayed, because it was of one partition.
+// Truncate takes in a TRUNCATE; ErrLagged where it can't be replayed, because it was of some partitions alone.
 func (r *Replay) Truncate(ctx context.Context, tables []uint32) error {
-	for _, table := range tables {
-		t, ok := r.targets[table]
-		switch {
-		case !ok:
-		case t.owner.relation.Partitioned:
-			return ErrLagged
-		default:
-			if err := r.add(ctx, truncate); err != nil {
-				return err
-			}
-		}
+	switch n := hit(r.set.relation, tables); {
+	case n == 0:
+		return nil
+	case n < len(r.set.relation.Leaves):
+		return ErrLagged
 	}
-	return nil
+	return r.add(ctx, truncate)
 }
 
 func (r *Replay) add(ctx context.Context, change []byte) error {

@@ -157,24 +157,30 @@ func values(oldBuf, newBuf []relay.Value, old, new relay.Tuple) (o, n []relay.Va
 
 var truncate = []byte(`{"op":"truncate"}`)
 
-// Truncate takes in a TRUNCATE of tables. That of a partition ends the shapes of its root: they still have
-// the rows of the other partitions, and which were in this one is not known.
+// Truncate takes in a TRUNCATE of tables. That of some of a relation's partitions ends its shapes: they still have
+// the rows of the others, and which were in these is not known.
 func (s *Source) Truncate(tables []uint32) {
-	for _, table := range tables {
-		l := s.layouts[table]
-		if l == nil {
-			continue
-		}
-		for _, t := range l.targets {
-			if t.owner.relation.Partitioned {
-				s.endShapes(t.owner, reasonTableChanged)
-				continue
-			}
-			for _, set := range t.owner.sets {
+	for _, p := range s.relations {
+		switch n := hit(p.relation, tables); {
+		case n == 0:
+		case n < len(p.relation.Leaves):
+			s.endShapes(p, reasonTableChanged)
+		default:
+			for _, set := range p.sets {
 				s.publish(set, truncate)
 			}
 		}
 	}
+}
+
+// hit counts the relation's leaves that are among tables.
+func hit(r *relay.Relation, tables []uint32) (n int) {
+	for _, leaf := range r.Leaves {
+		if slices.Contains(tables, leaf.OID) {
+			n++
+		}
+	}
+	return n
 }
 
 func (s *Source) publish(set *columnSet, change []byte) {

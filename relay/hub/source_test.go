@@ -327,3 +327,44 @@ func BenchmarkTupleToFrame(b *testing.B) {
 		s.Unlock()
 	}
 }
+
+func TestAStreamWithoutRowsBeginsAtItsLive(t *testing.T) {
+	r := relation()
+	s := newTestSource(r)
+	reader := NewReader(s)
+	shape := s.Shape(r, Spec{Columns: []string{"status"}, Rule: "true"})
+	reader.Attach(shape)
+	write(t, s, 7, 200, func() error { return s.Row('I', table, nil, tuple("1", "before", nil)) })
+	check(t, pull(t, reader), "live")
+	write(t, s, 8, 300, func() error { return s.Row('I', table, nil, tuple("2", "after", nil)) })
+	check(t, pull(t, reader), `changes tx 8 insert row id="2",status="after"`)
+}
+
+func TestAddedColumnGoesOn(t *testing.T) {
+	r := relation()
+	s := newTestSource(r)
+	reader := NewReader(s)
+	reader.Attach(s.Shape(r, Spec{Columns: []string{"status", "note"}, All: true, Grows: true, Rule: "true"}))
+	check(t, pull(t, reader), "live")
+	grown := *r
+	fill := "low"
+	grown.Columns = append(slices.Clone(r.Columns), relay.Column{Name: "priority", Source: "priority", TypeName: "text",
+		Type: r.Columns[1].Type, Filled: true, Fill: &fill})
+	grown.Fingerprint = "2"
+	s.SetRelations([]*relay.Relation{&grown}, 500)
+	write(t, s, 7, 200, func() error { return s.Row('I', table, nil, tuple("1", "old form", nil)) })
+	s.Lock()
+	if drifted, _ := s.Layout(table, layoutOf(&grown)); drifted {
+		t.Error("the new form was taken for drift")
+	}
+	s.Unlock()
+	write(t, s, 8, 300, func() error { return s.Row('I', table, nil, tuple("2", "new form", nil, "high")) })
+	check(t, pull(t, reader), "schema",
+		`changes tx 7 insert row id="1",note=null,priority="low",status="old form"`,
+		`changes tx 8 insert row id="2",note=null,priority="high",status="new form"`)
+	s.Lock()
+	if drifted, _ := s.Layout(table, layoutOf(r)); !drifted {
+		t.Error("a dropped column was not noticed")
+	}
+	s.Unlock()
+}

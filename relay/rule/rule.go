@@ -100,13 +100,28 @@ func (s *Set) Grant(p relay.Principal, r *relay.Relation, columns []string) (Gra
 		grows := !slices.ContainsFunc(rules, func(rule relay.Rule) bool { return rule.Columns != nil })
 		return Grant{Columns: common(rules, r), Rule: text(rules), Grows: grows}, nil
 	}
-	rules = slices.DeleteFunc(rules, func(rule relay.Rule) bool {
-		return slices.ContainsFunc(columns, func(c string) bool { return !grants(rule, r, c) })
-	})
-	if len(rules) == 0 {
-		return Grant{}, fmt.Errorf("%w: %s", ErrColumns, strings.Join(columns, ", "))
+	usable := slices.DeleteFunc(slices.Clone(rules), func(rule relay.Rule) bool { return len(missing(rule, r, columns)) > 0 })
+	if len(usable) == 0 {
+		return Grant{}, columnsError(rules, r, columns)
 	}
+	rules = usable
 	return Grant{Columns: columns, Rule: text(rules)}, nil
+}
+
+// missing are those of columns that a rule doesn't let be seen.
+func missing(rule relay.Rule, r *relay.Relation, columns []string) []string {
+	return slices.DeleteFunc(slices.Clone(columns), func(c string) bool { return grants(rule, r, c) })
+}
+
+// columnsError names the columns that no rule grants, or says that no rule grants all of them.
+func columnsError(rules []relay.Rule, r *relay.Relation, columns []string) error {
+	for _, rule := range rules {
+		columns = missing(rule, r, columns)
+	}
+	if len(columns) > 0 {
+		return fmt.Errorf("%w: %s", ErrColumns, strings.Join(columns, ", "))
+	}
+	return fmt.Errorf("%w: no rule lets all of these columns be seen together", ErrColumns)
 }
 
 func (s *Set) forRole(p relay.Principal, relation string) []relay.Rule {

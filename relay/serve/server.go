@@ -65,7 +65,7 @@ func New(cfg Config) (*Server, error) {
 	}
 	s := &Server{cfg: cfg, log: cfg.Logger.With().Str("component", "serve").Logger(), metrics: metrics.New(),
 		changed: make(chan struct{}, 1), captures: map[string]*running{}}
-	s.handler = session.NewHandler(session.Config{Verify: verifier.Verify, Version: cfg.Version, Limits: cfg.Limits,
+	s.handler = session.NewHandler(session.Config{Verify: verifier.Verify, Leeway: verifier.Leeway(), Version: cfg.Version, Limits: cfg.Limits,
 		Heartbeat: cfg.Heartbeat, Logger: cfg.Logger, Metrics: s.metrics})
 	s.sockets, err = ws.Listen("tcp", cfg.Listen, ws.Config{
 		Origins: cfg.Origins, MaxConnections: cfg.MaxConnections, MaxPerAddress: cfg.MaxPerAddress,

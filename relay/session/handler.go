@@ -18,6 +18,8 @@ import (
 type Config struct {
 	// Verify turns a token into who is asking; the empty token is anon's.
 	Verify func(token string, now time.Time) (relay.Principal, error)
+	// Leeway is for how long a token is good past its expiry.
+	Leeway time.Duration
 	// Version is the relay's, told in welcome.
 	Version string
 	// Limits default to those of DefaultLimits, field by field.

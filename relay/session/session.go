@@ -169,7 +169,7 @@ func (s *session) tick(now time.Time) {
 	case !s.greeted && now.Sub(s.opened) > s.h.cfg.HelloTimeout:
 		s.end(wire.CloseNoSign, "no hello in time")
 		return
-	case !s.principal.Expires.IsZero() && now.After(s.principal.Expires):
+	case !s.principal.Expires.IsZero() && now.After(s.principal.Expires.Add(s.h.cfg.Leeway)):
 		s.end(wire.CloseUnauthorized, "the token has expired")
 		return
 	}
