@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"runtime/pprof"
+	"strings"
 
 	"github.com/rs/zerolog"
 
@@ -19,6 +20,7 @@ type benchCmd struct {
 	JSON     bool   `name:"json" help:"Print JSON instead of a table."`
 	Rows     int    `default:"200000" help:"Rows of a backlog."`
 	Pairs    int    `default:"3" help:"Runs of each figure, in turn with the limit's."`
+	Only     string `help:"Measure the figures whose name contains this." placeholder:"TEXT"`
 	Postgres int    `default:"15" help:"Major version of the private server." placeholder:"VERSION"`
 	Profile  string `help:"Write a CPU profile of the run to this file." placeholder:"FILE"`
 }
@@ -49,6 +51,7 @@ func (c *benchCmd) Run(ctx context.Context, logger zerolog.Logger) (err error) {
 	}
 	report, err := bench.Run(ctx, bench.Config{
 		DSN: server.DSN("bench"), RecvLogical: program, Rows: c.Rows, Pairs: c.Pairs, Logger: logger.Level(zerolog.WarnLevel),
+		Only:     func(name string) bool { return strings.Contains(name, c.Only) },
 		Progress: func(line string) { fmt.Fprintln(os.Stderr, line) },
 	})
 	if err = errors.Join(err, stop()); err != nil {

@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"runtime"
@@ -20,6 +21,8 @@ type Config struct {
 	Rows int
 	// Pairs of runs of each figure; default 3.
 	Pairs int
+	// Only, where given, chooses the figures by name.
+	Only func(name string) bool
 	// Progress, where given, is told what is being measured.
 	Progress func(line string)
 	Logger   zerolog.Logger
@@ -40,6 +43,9 @@ func Run(ctx context.Context, c Config) (_ *Report, err error) {
 	if c.Pairs <= 0 {
 		c.Pairs = 3
 	}
+	if c.Only == nil {
+		c.Only = func(string) bool { return true }
+	}
 	d, err := open(ctx, c.DSN)
 	if err != nil {
 		return nil, err
@@ -49,18 +55,21 @@ func Run(ctx context.Context, c Config) (_ *Report, err error) {
 		Cores: runtime.NumCPU(), CPU: processor(), System: runtime.GOOS + "/" + runtime.GOARCH, Go: runtime.Version(),
 		Postgres: d.conn.PgConn().ParameterStatus("server_version"), Rows: c.Rows,
 	}}
-	if err := b.toClient(ctx); err != nil {
-		return nil, err
-	}
-	if err := b.toHub(ctx); err != nil {
-		return nil, err
-	}
 	for _, form := range []struct {
 		name     string
 		rowsEach int
-	}{{"tuple to frame, single-row transactions", 1}, {"tuple to frame, 1,000-row transactions", 1000}} {
-		if err := b.tuplesToFrames(ctx, form.name, form.rowsEach); err != nil {
-			return nil, err
+	}{{"single-row transactions", 1}, {"1,000-row transactions", 1000}} {
+		for _, figure := range []struct {
+			name    string
+			measure func(ctx context.Context, name string, rowsEach int) error
+		}{{"drain to a client", b.toClient}, {"decode only", b.toHub}, {"tuple to frame", b.tuplesToFrames}} {
+			name := figure.name + ", " + form.name
+			if !c.Only(name) {
+				continue
+			}
+			if err := figure.measure(ctx, name, form.rowsEach); err != nil {
+				return nil, fmt.Errorf("%s: %w", name, err)
+			}
 		}
 	}
 	return b.report, nil
@@ -73,42 +82,23 @@ func (b *bench) progress(format string, args ...any) {
 }
 
 // toClient drains backlogs to a client.
-func (b *bench) toClient(ctx context.Context) (err error) {
+func (b *bench) toClient(ctx context.Context, name string, rowsEach int) (err error) {
 	s, err := startServed(ctx, b.config.DSN, b.config.Logger)
 	if err != nil {
 		return err
 	}
-	defer func() {
-		if e := s.close(); err == nil {
-			err = e
-		}
-	}()
-	if b.config.RecvLogical != "" { // the relay has made the publication
-		if b.limit, err = newLimit(ctx, b.database, b.config.RecvLogical); err != nil {
-			return err
-		}
-	}
-	if err := b.drain(ctx, "drain to a client, single-row transactions", s, 1); err != nil {
-		return err
-	}
-	return b.drain(ctx, "drain to a client, 1,000-row transactions", s, 1000)
+	defer func() { err = errors.Join(err, s.close()) }()
+	return b.drain(ctx, name, s, rowsEach)
 }
 
-// toHub drains a backlog to frames that nobody reads.
-func (b *bench) toHub(ctx context.Context) (err error) {
+// toHub drains backlogs to frames that nobody reads.
+func (b *bench) toHub(ctx context.Context, name string, rowsEach int) (err error) {
 	d, err := startDecoding(ctx, b.config.DSN, b.config.Logger)
 	if err != nil {
 		return err
 	}
-	defer func() {
-		if e := d.close(); err == nil {
-			err = e
-		}
-	}()
-	if err := b.drain(ctx, "decode only, single-row transactions", d, 1); err != nil {
-		return err
-	}
-	return b.drain(ctx, "decode only, 1,000-row transactions", d, 1000)
+	defer func() { err = errors.Join(err, d.close()) }()
+	return b.drain(ctx, name, d, rowsEach)
 }
 
 // processor is the CPU's name, where the system tells.

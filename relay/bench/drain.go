@@ -17,13 +17,19 @@ type drainer interface {
 
 // drain measures a backlog's rows per second, in pairs of the relay and its limit.
 func (b *bench) drain(ctx context.Context, name string, d drainer, rowsEach int) error {
+	if b.limit == nil && b.config.RecvLogical != "" { // the relay has made the publication
+		var err error
+		if b.limit, err = newLimit(ctx, b.database, b.config.RecvLogical); err != nil {
+			return err
+		}
+	}
 	f := Figure{Name: name, Unit: "rows/s", Bar: "≥ 1.5×"}
 	transactions := max(b.config.Rows/rowsEach, 1)
 	for pair := range b.config.Pairs {
 		b.progress("%s: pair %d of %d", name, pair+1, b.config.Pairs)
 		took, limit, err := b.pair(ctx, d, transactions, rowsEach, pair%2 == 0)
 		if err != nil {
-			return fmt.Errorf("%s: %w", name, err)
+			return err
 		}
 		rows := float64(transactions * rowsEach)
 		f.Runs = append(f.Runs, rows/took.Seconds())
