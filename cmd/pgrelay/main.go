@@ -106,9 +106,8 @@ func main() {
 	command.Bind(cli.logger())
 	if err := command.Run(); err != nil && !errors.Is(err, context.Canceled) {
 		fmt.Fprintln(os.Stderr, "pgrelay: "+err.Error())
-		var problem *relay.Problem
-		if errors.As(err, &problem) && problem.Remedy != "" {
-			fmt.Fprintln(os.Stderr, "  remedy: "+problem.Remedy)
+		if remedy := relay.Remedy(err); remedy != "" {
+			fmt.Fprintln(os.Stderr, "  remedy: "+remedy)
 		}
 		os.Exit(1)
 	}

@@ -22,6 +22,9 @@ import (
 	"pgrelay/relay/warehouse"
 )
 
+// NotConnected is a capture's reason before its first attempt has ended.
+const NotConnected = "not connected yet"
+
 // Config says how to follow a source.
 type Config struct {
 	// Publication's name; default pgrelay.
@@ -117,7 +120,7 @@ func New(source *warehouse.Source, h *hub.Source, cfg Config) *Capture {
 		loads:        make(chan struct{}, cfg.Snapshots),
 		looks:        make(chan struct{}, 1),
 		inspected:    make(chan struct{}),
-		reason:       "not connected yet",
+		reason:       NotConnected,
 		rediscovered: make(chan struct{}), committed: make(chan struct{}),
 	}
 }
@@ -144,7 +147,7 @@ func (c *Capture) Run(ctx context.Context) error {
 		c.cfg.Metrics.SetUp(false)
 		c.cfg.Metrics.Reconnected()
 		c.lost(err)
-		c.log.Warn().Err(err).Dur("retry_in", pause).Msg("source lost")
+		c.logLost(err, pause)
 		if !c.wait(ctx, pause/2+rand.N(pause)) {
 			return context.Cause(ctx)
 		}
@@ -208,7 +211,7 @@ func (c *Capture) Journal() *journal.Journal {
 // lost says why the source is gone; after the grace it counts as not available.
 func (c *Capture) lost(err error) {
 	c.mu.Lock()
-	c.reason = err.Error()
+	c.reason = relay.Explain(err)
 	lives := c.lives
 	c.mu.Unlock()
 	c.cfg.Changed()
@@ -223,6 +226,14 @@ func (c *Capture) lost(err error) {
 			c.cfg.Changed()
 		}
 	})
+}
+
+func (c *Capture) logLost(err error, pause time.Duration) {
+	entry := c.log.Warn().Err(err).Dur("retry_in", pause)
+	if remedy := relay.Remedy(err); remedy != "" {
+		entry = entry.Str("remedy", remedy)
+	}
+	entry.Msg("source lost")
 }
 
 // live says that the source answers.

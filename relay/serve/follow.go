@@ -7,6 +7,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"pgrelay/relay"
 	"pgrelay/relay/capture"
 	"pgrelay/relay/hub"
 	"pgrelay/relay/warehouse"
@@ -28,9 +29,9 @@ func (s *Server) follow(ctx context.Context) error {
 			continue
 		}
 		s.mu.Lock()
-		s.failure = err.Error()
+		s.failure = relay.Explain(err)
 		s.mu.Unlock()
-		s.log.Warn().Err(err).Dur("retry_in", pause).Msg("warehouse cannot be read")
+		s.log.Warn().Err(err).Str("remedy", relay.Remedy(err)).Dur("retry_in", pause).Msg("warehouse cannot be read")
 		select {
 		case <-time.After(pause):
 		case <-ctx.Done():

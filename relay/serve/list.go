@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"pgrelay/relay"
+	"pgrelay/relay/capture"
 )
 
 // Listed waits until every source was looked at or has failed.
@@ -40,15 +41,12 @@ func (s *Server) looked() bool {
 		return false
 	}
 	for _, r := range s.captures {
-		if _, reason := r.Available(); r.Inspection() == nil && reason == notConnected {
+		if _, reason := r.Available(); r.Inspection() == nil && reason == capture.NotConnected {
 			return false
 		}
 	}
 	return true
 }
-
-// notConnected is a capture's reason before its first attempt has ended.
-const notConnected = "not connected yet"
 
 // List prints what was found, under which name it is published, and what can't be and why.
 func (s *Server) List(w io.Writer) {
