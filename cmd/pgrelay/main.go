@@ -10,6 +10,7 @@ import (
 	"os/signal"
 	"runtime/debug"
 	"syscall"
+	"time"
 
 	"github.com/alecthomas/kong"
 	"github.com/goccy/go-yaml"
@@ -101,7 +102,8 @@ func main() {
 	parser.FatalIfErrorf(err)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	context.AfterFunc(ctx, stop) // a second signal ends the process at once
+	// A second signal ends the process at once, but not one that a wrapper sends along with the first.
+	context.AfterFunc(ctx, func() { time.AfterFunc(time.Second, stop) })
 	command.BindTo(ctx, (*context.Context)(nil))
 	command.Bind(cli.logger())
 	if err := command.Run(); err != nil && !errors.Is(err, context.Canceled) {
