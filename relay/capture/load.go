@@ -7,12 +7,10 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 
 	"pgrelay/relay"
 	"pgrelay/relay/hub"
 	"pgrelay/relay/snapshot"
-	"pgrelay/relay/wal"
 )
 
 // inspectWait bounds how long a snapshot that found the table changed waits for the watch to see it too.
@@ -29,7 +27,8 @@ func (c *Capture) Snapshot(load *hub.Load) {
 // verdict is what the connections are told of an error.
 func (c *Capture) verdict(load *hub.Load, err error) error {
 	switch {
-	case err == nil, errors.Is(err, hub.ErrAbandoned), errors.Is(err, hub.ErrLagged), errors.Is(err, hub.ErrUnavailable):
+	case err == nil, errors.Is(err, hub.ErrAbandoned), errors.Is(err, hub.ErrLagged), errors.Is(err, hub.ErrUnavailable),
+		errors.Is(err, hub.ErrSchema):
 		return err
 	case errors.Is(err, context.DeadlineExceeded):
 		return hub.ErrLimit
@@ -60,22 +59,42 @@ func (c *Capture) snapshot(load *hub.Load) (*hub.Visibility, relay.LSN, error) {
 	if err != nil {
 		return nil, 0, fmt.Errorf("connect for a snapshot: %w", err)
 	}
-	result, err := c.read(ctx, conn, load)
-	if err != nil {
-		// The connection may be in the middle of a result.
-		broken := conn.Hijack()
-		_ = broken.PgConn().Conn().Close()
-		if errors.Is(err, snapshot.ErrChanged) {
-			c.awaitInspection(ctx)
-		}
+	old := c.keepLog(ctx, conn.Conn(), load.Shape.Relation())
+	visible, fence, err := c.bringIn(ctx, conn.Conn(), load, old)
+	if err != nil || old != nil {
+		// The connection may be in the middle of a result, or hold a copy of the slot.
+		_ = conn.Hijack().PgConn().Conn().Close()
+	} else {
+		conn.Release()
+	}
+	if errors.Is(err, snapshot.ErrChanged) {
+		c.awaitInspection(ctx)
+	}
+	return visible, fence, err
+}
+
+// bringIn reads the rows, and what the ring has lost meanwhile.
+func (c *Capture) bringIn(ctx context.Context, conn *pgx.Conn, load *hub.Load, old *oldLog) (*hub.Visibility, relay.LSN, error) {
+	if err := load.Register(); err != nil {
 		return nil, 0, err
 	}
-	defer conn.Release()
-	if _, err := mark(ctx, conn.Conn(), "0/0"); err != nil {
+	result, err := c.read(ctx, conn, load)
+	if err != nil {
+		return nil, 0, err
+	}
+	if _, err := mark(ctx, conn, "0/0"); err != nil {
 		return nil, 0, err
 	}
 	visible, err := hub.ParseVisibility(result.Snapshot)
-	return &visible, result.Fence, err
+	if err != nil {
+		return nil, 0, err
+	}
+	position, _ := load.Registered()
+	if behind, err := load.Behind(); err != nil || !behind {
+		return &visible, result.Fence, err
+	}
+	u := catchUp{c: c, load: load, replay: load.Replay(), position: position, visible: &visible, log: old}
+	return &visible, result.Fence, u.run(ctx)
 }
 
 // slot waits for a place among the snapshots that run; a load that nobody wants any more gives up.
@@ -94,12 +113,12 @@ func (c *Capture) slot(ctx context.Context, load *hub.Load) error {
 	}
 }
 
-func (c *Capture) read(ctx context.Context, conn *pgxpool.Conn, load *hub.Load) (snapshot.Result, error) {
-	encoder, relation, columns := load.Shape.RowEncoder()
-	if err := c.ready(ctx, conn.Conn(), relation); err != nil {
+func (c *Capture) read(ctx context.Context, conn *pgx.Conn, load *hub.Load) (snapshot.Result, error) {
+	encoder, relation, columns := load.RowEncoder()
+	if err := c.ready(ctx, conn, relation); err != nil {
 		return snapshot.Result{}, err
 	}
-	result, err := snapshot.Read(ctx, conn.Conn(), snapshot.Request{
+	result, err := snapshot.Read(ctx, conn, snapshot.Request{
 		Relation: relation,
 		Columns:  columns,
 		Unchanged: func(ctx context.Context, tx pgx.Tx) (bool, error) {
@@ -170,60 +189,4 @@ func (c *Capture) awaitInspection(ctx context.Context) {
 	case <-inspected:
 	case <-ctx.Done():
 	}
-}
-
-// Replay runs a load by reading the journal after since.
-func (c *Capture) Replay(load *hub.Load, replay *hub.Replay, since relay.LSN) {
-	c.running.Go(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), c.cfg.SnapshotTimeout)
-		defer cancel()
-		load.Finish(nil, 0, c.verdict(load, c.replay(ctx, load, replay, since)))
-	})
-}
-
-func (c *Capture) replay(ctx context.Context, load *hub.Load, replay *hub.Replay, position relay.LSN) error {
-	j := c.Journal()
-	var m wal.Message
-	for {
-		c.mu.Lock()
-		c.waiters++
-		committed := c.committed
-		c.mu.Unlock()
-		tx, ok, err := j.Next(position)
-		if err != nil {
-			return hub.ErrLagged
-		}
-		switch {
-		case ok && (tx.End <= load.Position || tx.XID == load.Open):
-			replay.Begin(tx.XID, tx.At)
-			if err := tx.Messages(func(b []byte) error { return replayMessage(ctx, replay, &m, b) }); err != nil {
-				return err
-			}
-			if err := replay.Commit(ctx, tx.End); err != nil {
-				return err
-			}
-			position = tx.End
-			if tx.XID == load.Open {
-				return nil
-			}
-		case ok || load.Open == 0:
-			return nil
-		default: // the transaction that was open at the registration is still coming
-			select {
-			case <-committed:
-			case <-ctx.Done():
-				return context.Cause(ctx)
-			}
-		}
-	}
-}
-
-func replayMessage(ctx context.Context, replay *hub.Replay, m *wal.Message, b []byte) error {
-	if err := m.Parse(b); err != nil {
-		return err
-	}
-	if m.Kind == wal.KindTruncate {
-		return replay.Truncate(ctx, m.Relations)
-	}
-	return replay.Row(ctx, m.Kind, m.Relation, m.Old, m.New)
 }

@@ -101,8 +101,9 @@ func (c *Capture) start(ctx context.Context, conn *pgx.Conn, source *warehouse.S
 		if err != nil {
 			return nil, err
 		}
-		c.slots, position = slots, slots.Start
+		position = slots.Start
 		c.mu.Lock()
+		c.slots = slots
 		c.journal = journal.New(c.cfg.Journal, position)
 		c.recent = recentXIDs{}
 		c.identity = c.identityOf(inspection, slots.Epoch)

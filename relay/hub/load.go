@@ -35,11 +35,11 @@ var (
 // frames are read by connections at their own pace, within loadBytes.
 type Load struct {
 	Shape *Shape
-	// Position is the end of the last transaction before the registration, Open the transaction that the
-	// source was in the middle of (0 for none).
-	Position relay.LSN
-	Open     uint64
-	next     uint64 // in the shape's ring
+	// The registration, guarded by the source's lock: what the source brings after it is in the ring from next on.
+	position relay.LSN // the end of the last transaction before it
+	open     uint64    // the transaction that the source was in the middle of; 0 for none
+	next     uint64
+	set      *columnSet
 
 	mu      sync.Mutex
 	entries []entry
@@ -62,9 +62,62 @@ type loadReader struct {
 	moved  time.Time
 }
 
-func newLoad(shape *Shape, position relay.LSN, open, next uint64) *Load {
-	return &Load{Shape: shape, Position: position, Open: open, next: next,
+// newLoad is called with the source's lock held.
+func newLoad(st *Stream) *Load {
+	return &Load{Shape: st.Shape, position: st.position, open: st.open, next: st.next, set: st.Shape.set,
 		readers: map[*loadReader]struct{}{}, changed: make(chan struct{})}
+}
+
+// register moves the registration to now.
+func (l *Load) register() {
+	s := l.Shape.Source
+	l.position, l.open, l.next = s.position, 0, l.Shape.ring.head()
+	if s.tx.open {
+		l.open = s.tx.xid
+	}
+}
+
+// Register moves the registration to now: for a snapshot that is about to be taken. ErrSchema tells that the shape
+// has other columns by now than its connections were told.
+func (l *Load) Register() error {
+	l.Shape.Source.mu.Lock()
+	defer l.Shape.Source.mu.Unlock()
+	if l.set != l.Shape.set {
+		return ErrSchema
+	}
+	l.register()
+	return nil
+}
+
+// Registered is the end of the last transaction before the registration, and the transaction that the source was in
+// the middle of, 0 for none.
+func (l *Load) Registered() (position relay.LSN, open uint64) {
+	l.Shape.Source.mu.Lock()
+	defer l.Shape.Source.mu.Unlock()
+	return l.position, l.open
+}
+
+// Behind tells that the ring no longer reaches back to the registration. It then moves the registration to now, and
+// the gap since the old one is to be replayed. ErrLagged tells that it can't be, because the table's form changed.
+func (l *Load) Behind() (bool, error) {
+	s := l.Shape.Source
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if l.Shape.ended != "" || l.next >= l.Shape.ring.base {
+		return false, nil
+	}
+	if l.set != l.Shape.set || l.Shape.owner.barrier > l.position {
+		return false, ErrLagged
+	}
+	l.register()
+	return true, nil
+}
+
+// Replay returns what turns transactions since the registration into frames of the load.
+func (l *Load) Replay() *Replay {
+	l.Shape.Source.mu.Lock()
+	defer l.Shape.Source.mu.Unlock()
+	return newReplay(l)
 }
 
 // join adds a reader; nil where the first frames are gone or the load has failed.
@@ -249,10 +302,11 @@ type RowEncoder struct {
 	rows  int
 }
 
-// RowEncoder returns an encoder for the shape as it is now, the relation, and the indexes of the columns that a
+// RowEncoder returns an encoder for the shape's rows, the relation, and the indexes of the columns that a
 // row's texts must have, in order.
-func (s *Shape) RowEncoder() (e *RowEncoder, r *relay.Relation, columns []int) {
-	r, columns = s.Columns()
+func (l *Load) RowEncoder() (e *RowEncoder, r *relay.Relation, columns []int) {
+	s := l.Shape
+	r, columns = l.set.relation, l.set.columns
 	return &RowEncoder{set: newColumnSet(r, columns), open: []byte(`{"type":"snapshot","shape":"` + s.Name + `","rows":[`)}, r, columns
 }
 

@@ -81,13 +81,13 @@ func (st *Stream) Snapshot(wake func()) *Load {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	st.fresh = false
-	if l := st.Shape.load; l != nil && l.next >= st.Shape.ring.base {
+	if l := st.Shape.load; l != nil {
 		if reader := l.join(wake); reader != nil {
-			st.load, st.next, st.skip = reader, l.next, l.Open
+			st.load = reader
 			return nil
 		}
 	}
-	l := newLoad(st.Shape, st.position, st.open, st.next)
+	l := newLoad(st)
 	st.load = l.join(wake)
 	st.Shape.load = l
 	return l
@@ -99,7 +99,7 @@ func (st *Stream) Resume(since relay.LSN, wake func()) (*Load, *Replay) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	st.fresh = false
-	l := newLoad(st.Shape, st.position, st.open, st.next)
+	l := newLoad(st)
 	st.load, st.Cursor = l.join(wake), since
 	return l, newReplay(l)
 }
@@ -163,13 +163,14 @@ func (st *Stream) join() {
 	st.visible, st.fence = l.visible, l.fence
 	st.load.leave()
 	st.load = nil
+	s := st.Shape.Source
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	st.next, st.skip = l.next, l.open
 	if st.visible != nil {
-		s := st.Shape.Source
-		s.mu.Lock()
 		st.fenced = true
 		st.Shape.fenced++
 		s.fenced[st.Shape] = struct{}{}
-		s.mu.Unlock()
 	}
 }
 
@@ -200,13 +201,15 @@ func (r *Reader) look() (position relay.LSN) {
 			st.Lost = st.Shape.ended
 			continue
 		}
-		entries, ok := st.Shape.ring.from(st.next)
-		switch {
-		case !ok:
-			st.Lost = "lagged"
-		case st.load == nil && st.Err == nil:
-			st.view = entries
+		if st.load != nil || st.Err != nil {
+			continue
 		}
+		entries, ok := st.Shape.ring.from(st.next)
+		if !ok {
+			st.Lost = "lagged"
+			continue
+		}
+		st.view = entries
 	}
 	return s.position
 }

@@ -24,7 +24,7 @@ type Replay struct {
 // newReplay is called with the source's lock held.
 func newReplay(l *Load) *Replay {
 	shape := l.Shape
-	r := &Replay{load: l, set: newColumnSet(shape.set.relation, shape.set.columns), targets: map[uint32]target{},
+	r := &Replay{load: l, set: newColumnSet(l.set.relation, l.set.columns), targets: map[uint32]target{},
 		framer: framer{open: shape.framer.open, cursor: shape.framer.cursor}}
 	for table, layout := range shape.Source.layouts {
 		for _, t := range layout.targets {

@@ -203,7 +203,7 @@ func TestSnapshotAndStreamJoin(t *testing.T) {
 	load := st.Snapshot(func() {})
 	write(t, s, 7, 200, func() error { return s.Row('I', table, nil, tuple("1", "seen", nil)) })
 	write(t, s, 8, 300, func() error { return s.Row('I', table, nil, tuple("2", "not seen", nil)) })
-	encoder, _, _ := shape.RowEncoder()
+	encoder, _, _ := load.RowEncoder()
 	if encoder.Add([][]byte{[]byte("1"), []byte("seen")}) != nil {
 		t.Fatal("a small message was cut")
 	}

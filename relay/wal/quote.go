@@ -6,7 +6,8 @@ func quoteIdentifier(s string) string { return `"` + strings.ReplaceAll(s, `"`, 
 
 func quoteLiteral(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }
 
-func joinIdentifiers(names []string) string {
+// PublicationNames is the value of pgoutput's option publication_names.
+func PublicationNames(names []string) string {
 	quoted := make([]string, len(names))
 	for i, n := range names {
 		quoted[i] = quoteIdentifier(n)
