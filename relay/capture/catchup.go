@@ -1,0 +1,204 @@
+package capture
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+
+	"pgrelay/relay"
+	"pgrelay/relay/hub"
+	"pgrelay/relay/journal"
+	"pgrelay/relay/wal"
+)
+
+// Replay runs a load by replaying what came after since.
+func (c *Capture) Replay(load *hub.Load, replay *hub.Replay, since relay.LSN) {
+	c.running.Go(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), c.cfg.SnapshotTimeout)
+		defer cancel()
+		u := catchUp{c: c, load: load, replay: replay, position: since}
+		load.Finish(nil, 0, c.verdict(load, u.run(ctx)))
+	})
+}
+
+// catchUp brings a load from a position to its registration, and on to a newer one for as long as the ring has left
+// the registration behind meanwhile.
+type catchUp struct {
+	c        *Capture
+	load     *hub.Load
+	replay   *hub.Replay
+	position relay.LSN
+	// visible leaves out what a snapshot has seen; nil without one.
+	visible *hub.Visibility
+	// log is read where the journal doesn't reach back; nil without one.
+	log     *oldLog
+	message wal.Message
+}
+
+func (u *catchUp) run(ctx context.Context) error {
+	for {
+		done, err := u.step(ctx)
+		if err != nil {
+			return err
+		}
+		if !done {
+			continue
+		}
+		if behind, err := u.load.Behind(); err != nil || !behind {
+			return err
+		}
+	}
+}
+
+// step replays the next transaction; done tells that the registration is reached.
+func (u *catchUp) step(ctx context.Context) (done bool, err error) {
+	until, open := u.load.Registered()
+	committed := u.c.awaitCommit()
+	tx, ok, err := u.c.Journal().Next(u.position)
+	switch {
+	case err != nil && u.log == nil:
+		return false, hub.ErrLagged
+	case err != nil:
+		return false, u.log.read(ctx, u)
+	case ok && (tx.End <= until || tx.XID == open):
+		return tx.XID == open, u.transaction(ctx, &tx)
+	case ok || open == 0:
+		return true, nil
+	}
+	// The transaction that was open at the registration is still coming.
+	select {
+	case <-committed:
+		return false, nil
+	case <-ctx.Done():
+		return false, context.Cause(ctx)
+	}
+}
+
+// awaitCommit returns what is closed at the next commit.
+func (c *Capture) awaitCommit() <-chan struct{} {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.waiters++
+	return c.committed
+}
+
+func (u *catchUp) transaction(ctx context.Context, tx *journal.Tx) error {
+	u.position = tx.End
+	if u.visible != nil && u.visible.Sees(tx.XID) {
+		return nil
+	}
+	u.replay.Begin(tx.XID, tx.At)
+	if err := tx.Messages(func(b []byte) error { return u.row(ctx, b) }); err != nil {
+		return err
+	}
+	return u.replay.Commit(ctx, tx.End)
+}
+
+func (u *catchUp) row(ctx context.Context, b []byte) error {
+	m := &u.message
+	if err := m.Parse(b); err != nil {
+		return err
+	}
+	switch m.Kind {
+	case wal.KindTruncate:
+		return u.replay.Truncate(ctx, m.Relations)
+	case wal.KindInsert, wal.KindUpdate, wal.KindDelete:
+		return u.replay.Row(ctx, m.Kind, m.Relation, m.Old, m.New)
+	}
+	return nil
+}
+
+// oldLog is a temporary copy of the live slot: it keeps the log from before a long snapshot, and is read where the
+// snapshot has outlasted the journal. It lives on the snapshot's session and goes with it.
+type oldLog struct {
+	conn         *pgx.Conn
+	publications []string
+	reference    uint64
+}
+
+const (
+	oldLogSlot = "pgrelay_snapshot_%d"
+	// longSnapshot is the size of a table from which on its snapshot may outlast the journal.
+	longSnapshot = 64 << 20
+	// oldLogBatch is about how many changes are read at a time; whole transactions come.
+	oldLogBatch = 20000
+)
+
+// keepLog makes an oldLog for a large table; nil where it isn't needed or no slot is left.
+func (c *Capture) keepLog(ctx context.Context, conn *pgx.Conn, r *relay.Relation) *oldLog {
+	oids := make([]uint32, len(r.Leaves))
+	for i, leaf := range r.Leaves {
+		oids[i] = leaf.OID
+	}
+	var size int64
+	err := conn.QueryRow(ctx, `select coalesce(sum(pg_catalog.pg_table_size(oid)), 0)::bigint from unnest($1::oid[]) oid`, oids).Scan(&size)
+	if err != nil || size < longSnapshot {
+		return nil
+	}
+	c.mu.Lock()
+	l := &oldLog{conn: conn, publications: c.published.Names, reference: c.reference}
+	live := c.slots.Live()
+	c.mu.Unlock()
+	if _, err := conn.Exec(ctx, `select pg_catalog.pg_copy_logical_replication_slot($1, $2, true)`, live, l.slot()); err != nil {
+		c.log.Info().Err(err).Str("table", r.Name).Msg("a long snapshot goes without a copy of the slot")
+		return nil
+	}
+	return l
+}
+
+func (l *oldLog) slot() string { return fmt.Sprintf(oldLogSlot, l.conn.PgConn().PID()) }
+
+// read replays the next transactions from the slot.
+func (l *oldLog) read(ctx context.Context, u *catchUp) error {
+	var text string
+	if err := l.conn.QueryRow(ctx, `select pg_catalog.pg_current_wal_flush_lsn()::text`).Scan(&text); err != nil {
+		return fmt.Errorf("read the WAL position: %w", err)
+	}
+	flushed, err := relay.ParseLSN(text)
+	if err != nil {
+		return err
+	}
+	rows, err := l.conn.Query(ctx, `select data from pg_catalog.pg_logical_slot_get_binary_changes($1, null, $2,
+		'proto_version', '1', 'publication_names', $3)`, l.slot(), oldLogBatch, wal.PublicationNames(l.publications))
+	if err != nil {
+		return fmt.Errorf("read the slot's copy: %w", err)
+	}
+	defer rows.Close()
+	n, skip := 0, false
+	for rows.Next() {
+		n++
+		m := &u.message
+		raw := rows.RawValues()[0]
+		if err := m.Parse(raw); err != nil {
+			return err
+		}
+		switch m.Kind {
+		case wal.KindBegin:
+			l.reference = fullXID(l.reference, m.XID)
+			if skip = m.Final < u.position || u.visible != nil && u.visible.Sees(l.reference); !skip {
+				u.replay.Begin(l.reference, m.Time)
+			}
+		case wal.KindCommit:
+			if !skip {
+				if err := u.replay.Commit(ctx, m.End); err != nil {
+					return err
+				}
+			}
+			u.position = max(u.position, m.End)
+		default:
+			if !skip {
+				if err := u.row(ctx, raw); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	if rows.Err() != nil {
+		return fmt.Errorf("read the slot's copy: %w", rows.Err())
+	}
+	if n == 0 {
+		u.position = max(u.position, flushed)
+	}
+	return nil
+}
