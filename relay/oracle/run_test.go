@@ -2,7 +2,6 @@ package oracle
 
 import (
 	"context"
-	"fmt"
 	"math/rand/v2"
 	"sync"
 	"testing"
@@ -186,7 +185,7 @@ func report(t *testing.T, visitors []*visitor) {
 		sum.Changes += s.Changes
 		sum.Abandoned += s.Abandoned
 	}
-	t.Log(fmt.Sprintf("%+v", sum))
+	t.Logf("%+v", sum)
 	if sum.Resumed == 0 || sum.Shared == 0 || sum.Abandoned == 0 {
 		t.Error("the run resumed nothing, shared nothing, or cut no transaction in two: too tame")
 	}

@@ -122,43 +122,43 @@ func (s *session) reader(c *capture.Capture) *reader {
 	return r
 }
 
-// pull adds what is due: own answers first, then each source in turn.
+// pull adds what is due.
 func (s *session) pull(out *ws.Batch) (more bool) {
 	if s.closed {
 		return false
 	}
-	for more = true; more; {
-		more = false
+	more = s.fill(out)
+	if out.Len() > 0 {
+		s.lastText = time.Now()
+		s.h.cfg.Metrics.BytesSent.Add(float64(out.Len()))
+	}
+	return more
+}
+
+// fill adds own answers first, then each source in turn, and then what is to be said of streams that were lost.
+func (s *session) fill(out *ws.Batch) (more bool) {
+	for {
 		for _, frame := range s.out {
 			out.Add(frame)
 		}
+		clear(s.out)
 		s.out, s.outBytes = s.out[:0], 0
 		if out.Len() >= out.Limit {
-			more = true
-			break
+			return true
 		}
-		readers := s.readers
 		full := false
-		for i := range readers {
-			r := readers[(s.next+i)%len(readers)]
-			full = r.Pull(out, out.Limit) || full
+		for i := range s.readers {
+			full = s.readers[(s.next+i)%len(s.readers)].Pull(out, out.Limit) || full
 		}
 		s.next++
 		s.lostStreams()
 		if s.closed {
 			return false
 		}
-		more = len(s.out) > 0 // what lost streams say is due now
-		if full {
-			more = true
-			break
+		if full || len(s.out) == 0 {
+			return full
 		}
 	}
-	if out.Len() > 0 {
-		s.lastText = time.Now()
-		s.h.cfg.Metrics.BytesSent.Add(float64(out.Len()))
-	}
-	return more
 }
 
 // tick looks at the times of a connection about once a second.

@@ -9,8 +9,6 @@ type sample struct {
 	edges  []string
 	// common types are tried in full number, the others in a part of it.
 	common bool
-	// deep tells that its arrays may have several dimensions; the reference can't tell those of arrays of arrays.
-	deep bool
 	// delimiter of its arrays where it isn't a comma.
 	delimiter string
 	// oracle is an expression over the column (%s) that says what is right where to_json(%s) doesn't.

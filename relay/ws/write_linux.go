@@ -1,7 +1,6 @@
 package ws
 
 import (
-	"syscall"
 	"unsafe"
 
 	gobwas "github.com/gobwas/ws"
@@ -199,7 +198,7 @@ func (v *vectors) once(fd int, segments []segment, offset int) (int, error) {
 	n, _, errno := unix.Syscall(unix.SYS_WRITEV, uintptr(fd), uintptr(unsafe.Pointer(&v.of[0])), uintptr(len(v.of)))
 	clear(v.of)
 	if errno != 0 {
-		return 0, syscall.Errno(errno)
+		return 0, errno
 	}
 	return int(n), nil
 }
