@@ -89,6 +89,9 @@ type Leaf struct {
 	Full bool
 	// Key names the source columns that the old tuple of a delete or a key change carries; nil where there is no identity.
 	Key []string
+	// Member is the oid of the table's entry in the publication (pg_publication_rel): another one tells that the table
+	// was out of it meanwhile, so changes are missing from the stream.
+	Member uint32
 }
 
 // Relation is a table as the relay publishes it: named by the warehouse, captured at its source.

@@ -38,6 +38,9 @@ func (c *Capture) inspect(ctx context.Context, conn *pgx.Conn, source *warehouse
 			return nil, err
 		}
 		hold(inspection, published, err)
+		for _, r := range inspection.Relations {
+			published.Mark(r)
+		}
 		if fingerprints, err = source.Fingerprint(ctx, conn, source.Publications()); err != nil {
 			return nil, fmt.Errorf("read the catalog's fingerprint: %w", err)
 		}

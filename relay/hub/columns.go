@@ -41,6 +41,9 @@ func newColumnSet(r *relay.Relation, columns []int) *columnSet {
 func (s *columnSet) describe() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s\x00%v\x00%v", s.relation.Name, s.relation.KeyNames(), s.relation.Bag)
+	for _, l := range s.relation.Leaves {
+		fmt.Fprintf(&b, "\x00%d\x00%d", l.OID, l.Member)
+	}
 	for _, c := range s.columns {
 		fmt.Fprintf(&b, "\x00%s\x00%s\x00%d", s.relation.Columns[c].Name, s.relation.Columns[c].TypeName, s.relation.Columns[c].Type.OID)
 	}

@@ -20,7 +20,7 @@ func grown(was, is *relay.Relation) bool {
 }
 
 func sameLeaf(a, b relay.Leaf) bool {
-	return a.OID == b.OID && a.Identity == b.Identity && a.Full == b.Full && slices.Equal(a.Key, b.Key)
+	return a.OID == b.OID && a.Member == b.Member && a.Identity == b.Identity && a.Full == b.Full && slices.Equal(a.Key, b.Key)
 }
 
 func sameColumn(a, b relay.Column) bool {

@@ -46,7 +46,7 @@ func Ensure(ctx context.Context, conn *pgx.Conn, name string, relations []*relay
 	}
 	fullTables, insertTables := wanted(relations)
 	full, insert := kinds(name, version)
-	s := &State{leaves: map[uint32]*readiness{}}
+	s := &State{leaves: map[uint32]*readiness{}, members: map[uint32]uint32{}}
 	left := &leftover{role: role}
 	for _, one := range []struct {
 		kind

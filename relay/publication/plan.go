@@ -107,8 +107,9 @@ type existing struct {
 	members   map[uint32]member
 }
 
-// member is a table of a publication. odd: with a column list or a row filter, which would hide changes.
+// member is a table of a publication, and the oid of its entry. odd: with a column list or a row filter, which would hide changes.
 type member struct {
+	oid  uint32
 	name string
 	odd  bool
 }
@@ -122,7 +123,7 @@ select p.oid, p.puballtables, p.pubviaroot,
 from pg_catalog.pg_publication p where p.pubname = $1`
 
 const memberSQL = `
-select m.prrelid, pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.relname), m.prqual is not null or m.prattrs is not null
+select m.prrelid, m.oid, pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.relname), m.prqual is not null or m.prattrs is not null
 from pg_catalog.pg_publication_rel m
 join pg_catalog.pg_class c on c.oid = m.prrelid join pg_catalog.pg_namespace n on n.oid = c.relnamespace
 where m.prpubid = $1`
@@ -143,7 +144,7 @@ func read(ctx context.Context, conn *pgx.Conn, name string) (*existing, error) {
 	}
 	var oid uint32
 	var m member
-	_, err = pgx.ForEachRow(rows, []any{&oid, &m.name, &m.odd}, func() error {
+	_, err = pgx.ForEachRow(rows, []any{&oid, &m.oid, &m.name, &m.odd}, func() error {
 		e.members[oid] = m
 		return nil
 	})

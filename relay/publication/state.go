@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strconv"
+	"strings"
 	"sync"
 
 	"github.com/jackc/pgx/v5"
@@ -22,6 +23,8 @@ type State struct {
 
 	mu     sync.Mutex
 	leaves map[uint32]*readiness // of every leaf that is wanted and a member
+	// members are the oids of these leaves' entries in the publications.
+	members map[uint32]uint32
 }
 
 // readiness says from when on a leaf's changes are complete; nil in State.leaves means that they are.
@@ -64,8 +67,9 @@ func (s *State) keep(k kind, e *existing, tables []table) {
 	for _, t := range tables {
 		if m, is := e.members[t.oid]; !is || m.odd {
 			delete(s.leaves, t.oid)
-		} else if s.leaves[t.oid] == nil {
-			s.leaves[t.oid] = nil
+		} else {
+			ready := s.leaves[t.oid] // nil where it was a member before
+			s.leaves[t.oid], s.members[t.oid] = ready, m.oid
 		}
 	}
 }
@@ -123,6 +127,16 @@ func (s *State) findWriters(ctx context.Context, conn *pgx.Conn) error {
 		}
 	}
 	return nil
+}
+
+// Mark tells each leaf of the relation which entry of a publication it is, and makes that part of its fingerprint.
+func (s *State) Mark(r *relay.Relation) {
+	entries := make([]string, len(r.Leaves))
+	for i := range r.Leaves {
+		r.Leaves[i].Member = s.members[r.Leaves[i].OID]
+		entries[i] = strconv.FormatUint(uint64(r.Leaves[i].Member), 10)
+	}
+	r.Fingerprint = strings.Join(entries, " ") + " " + r.Fingerprint
 }
 
 // Holds tells whether every leaf of the relation is published.

@@ -25,6 +25,8 @@ with recursive root as (
   select t.root, t.oid, pg_catalog.concat_ws(' ', t.oid, pg_catalog.quote_ident(n.nspname), pg_catalog.quote_ident(c.relname), c.relkind, c.relpersistence, c.relreplident,
     pg_catalog.row_security_active(c.oid), pg_catalog.has_table_privilege(c.oid, 'SELECT'), pg_catalog.has_schema_privilege(n.oid, 'USAGE'),
     exists (select from pg_catalog.pg_inherits i where i.inhparent = c.oid),
+    (select pg_catalog.string_agg(m.oid::text, ',' order by m.oid) from pg_catalog.pg_publication_rel m
+     join pg_catalog.pg_publication p on p.oid = m.prpubid where m.prrelid = t.oid and p.pubname = any($3::text[])),
     (select pg_catalog.string_agg(a.attnum::text || ':' || a.xmin::text, ' ' order by a.attnum)
      from pg_catalog.pg_attribute a where a.attrelid = t.oid and a.attnum > 0 and not a.attisdropped),
     (select pg_catalog.string_agg(pg_catalog.concat_ws(':', i.indexrelid, i.indisprimary, i.indisreplident, i.indimmediate, i.indkey::text, i.indnkeyatts),
