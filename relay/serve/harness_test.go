@@ -24,7 +24,7 @@ import (
 )
 
 // patience bounds every wait: nothing here takes that long unless it never comes.
-const patience = 45 * time.Second
+const patience = 30 * time.Second
 
 // suite closes the shared servers before goroutines are counted.
 type suite struct{ m *testing.M }

@@ -3,7 +3,9 @@ package serve_test
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -172,7 +174,7 @@ func TestRewriteUnderSnapshot(t *testing.T) {
 		ctx, cancel := context.WithCancel(d.ctx)
 		var group sync.WaitGroup
 		mirrors := make([]*mirror, 4)
-		lives := make([]int, len(mirrors))
+		var lives atomic.Int64
 		for i := range mirrors {
 			m := newMirror(t, r.url, client.Options{})
 			mirrors[i] = m
@@ -183,7 +185,7 @@ func TestRewriteUnderSnapshot(t *testing.T) {
 						continue // the connection is being made
 					}
 					if m.Await(ctx, func(c *client.Mirror) bool { return c.Live(id) }) == nil {
-						lives[i]++
+						lives.Add(1)
 					}
 					if m.Unsubscribe(id) == nil && m.Await(ctx, func(c *client.Mirror) bool { return c.Status(id).Phase == client.Closed }) == nil {
 						m.Forget(id)
@@ -191,20 +193,21 @@ func TestRewriteUnderSnapshot(t *testing.T) {
 				}
 			})
 		}
-		for i := range 8 {
+		for i := range 6 {
+			was := lives.Load()
 			d.exec(fmt.Sprintf(`alter table items alter column n type %s using n::int`, []string{"bigint", "int"}[i%2]))
-			d.exec(`alter table items alter column note type text using note || ''; vacuum full items`)
+			d.exec(`alter table items alter column note type text using note || ''`)
+			d.exec(`vacuum full items`)
+			await(t, func() (string, bool) { return "subscriptions to become live", lives.Load() > was })
 		}
 		cancel()
 		group.Wait()
 		stop()
-		sum := 0
-		for i, m := range mirrors {
+		for _, m := range mirrors {
 			id := m.subscribe("public.items")
 			m.has(d, id, "items")
-			sum += lives[i]
 		}
-		t.Logf("%d subscriptions became live while the table was rewritten 24 times", sum)
+		t.Logf("%d subscriptions became live while the table was rewritten 18 times", lives.Load())
 	})
 }
 
@@ -236,5 +239,36 @@ func TestFastStop(t *testing.T) {
 		}
 		stop()
 		m.has(d, id, "items")
+	})
+}
+
+// TestOutOfPublication: a table that somebody takes out of the publication and puts back between two looks of the watch
+// has changed unseen: its mirrors start over, others go on. The same while the relay is away.
+func TestOutOfPublication(t *testing.T) {
+	versions(t, func(t *testing.T, version int) {
+		d := newDatabase(t, sharedServer(t, version), items, "public.items", "public.heap")
+		r := d.start()
+		m := newMirror(t, r.url, client.Options{})
+		id, other := m.subscribe("public.items"), m.subscribe("public.heap")
+		m.live(id, other)
+		edit := `alter publication pgrelay drop table items; update items set n = n + 1 where id <= %d; alter publication pgrelay add table only items`
+		script := func(n int) {
+			for _, statement := range strings.Split(fmt.Sprintf(edit, n), "; ") {
+				d.exec(statement)
+			}
+		}
+		script(10)
+		m.has(d, id, "items")
+		if s := m.Stats(); s.Resyncs != 1 {
+			t.Errorf("%d shapes were resynced, want one", s.Resyncs)
+		}
+		r.stop()
+		script(20)
+		r = d.start(at(r))
+		m.has(d, id, "items")
+		m.has(d, other, "heap")
+		if s := m.Stats(); s.Refused != 1 {
+			t.Errorf("%d cursors were refused, want one", s.Refused)
+		}
 	})
 }
