@@ -222,20 +222,23 @@ func (w *watcher) moveAnchor(ctx context.Context) error {
 
 func (w *watcher) readFigures(ctx context.Context) error {
 	c := w.c
-	retained, status, err := c.slots.Retained(ctx, w.conn)
+	f, err := c.slots.Figures(ctx, w.conn)
 	if err != nil {
 		return err
 	}
-	c.cfg.Metrics.SetRetained(uint64(max(retained, 0)))
+	position := c.Hub.Position()
+	c.cfg.Metrics.SetLag(uint64(f.Written - min(f.Written, position)))
+	c.cfg.Metrics.SetRetained(uint64(max(f.Retained, 0)))
 	bytes, transactions := c.journal.Size()
 	c.cfg.Metrics.SetJournal(int64(bytes), transactions)
-	if status == "lost" || status == "missing" {
-		return fmt.Errorf("slot %s is %s", c.slots.Live(), status)
+	if f.Status == "lost" || f.Status == "missing" {
+		return fmt.Errorf("slot %s is %s", c.slots.Live(), f.Status)
 	}
-	if retained > c.cfg.RetainedBytes && !c.warned {
-		c.log.Warn().Int64("retained_bytes", retained).Int64("budget_bytes", c.cfg.RetainedBytes).Str("wal_status", status).
+	over := f.Retained > c.cfg.RetainedBytes
+	if over && !c.warned {
+		c.log.Warn().Int64("retained_bytes", f.Retained).Int64("budget_bytes", c.cfg.RetainedBytes).Str("wal_status", f.Status).
 			Msg("the source keeps more WAL for the relay than the budget: a long transaction, or a slot that does not move")
 	}
-	c.warned = retained > c.cfg.RetainedBytes
+	c.warned = over
 	return nil
 }

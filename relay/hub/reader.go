@@ -18,6 +18,8 @@ type Reader struct {
 	streams []*Stream
 	// Refresh is the position before which a stream's last cursor is too old: it gets a newer one.
 	Refresh relay.LSN
+	// Frames counts what was added to sinks.
+	Frames uint64
 }
 
 // NewReader is a connection's reader of the source.
@@ -120,7 +122,7 @@ func (s *Source) Since(shape *Shape, cursor string) (position relay.LSN, ok bool
 func (r *Reader) Pull(sink Sink, limit int) (more bool) {
 	for _, st := range r.streams {
 		if st.load != nil && !st.ended() {
-			st.pullLoad(sink, limit)
+			r.Frames += st.pullLoad(sink, limit)
 			if sink.Len() >= limit {
 				return true
 			}
@@ -135,11 +137,12 @@ func (r *Reader) Pull(sink Sink, limit int) (more bool) {
 
 func (st *Stream) ended() bool { return st.Lost != "" || st.Err != nil }
 
-func (st *Stream) pullLoad(sink Sink, limit int) {
+func (st *Stream) pullLoad(sink Sink, limit int) (frames uint64) {
 	for sink.Len() < limit {
 		entries, more, err := st.load.take(limit - sink.Len())
 		for i := range entries {
 			sink.Add(entries[i].frame)
+			frames++
 			if entries[i].end != 0 {
 				st.Cursor = entries[i].end
 			}
@@ -147,14 +150,15 @@ func (st *Stream) pullLoad(sink Sink, limit int) {
 		switch {
 		case err != nil:
 			st.Err = err
-			return
+			return frames
 		case !more:
 			st.join()
-			return
+			return frames
 		case len(entries) == 0:
-			return
+			return frames
 		}
 	}
+	return frames
 }
 
 // join goes over from the load to the ring.
@@ -229,12 +233,12 @@ func (r *Reader) pullLive(sink Sink, limit int) (more bool) {
 		if sink.Len() >= limit {
 			return true
 		}
-		first.advance(sink)
+		r.advance(first, sink)
 	}
 }
 
 // advance sends the stream's next frame, or leaves it out.
-func (st *Stream) advance(sink Sink) {
+func (r *Reader) advance(st *Stream, sink Sink) {
 	e := &st.view[0]
 	st.view = st.view[1:]
 	st.next++
@@ -242,6 +246,7 @@ func (st *Stream) advance(sink Sink) {
 		return
 	}
 	sink.Add(e.frame)
+	r.Frames++
 	if e.schema {
 		return
 	}
@@ -265,16 +270,16 @@ func (r *Reader) pullJoining(sink Sink, limit int, position relay.LSN) (more boo
 			if sink.Len() >= limit {
 				return true
 			}
-			st.advance(sink)
+			r.advance(st, sink)
 		}
 		switch {
 		case st.partial:
 		case !st.Live && (st.visible == nil || position >= st.fence):
 			st.Live, st.visible = true, nil
 			st.unfence()
-			st.note(sink, "live", position)
+			r.note(st, sink, "live", position)
 		case st.Live && st.Cursor < r.Refresh && st.Cursor < position:
-			st.note(sink, "cursor", position)
+			r.note(st, sink, "cursor", position)
 		}
 	}
 	return false
@@ -291,12 +296,13 @@ func (st *Stream) jump() {
 	st.view = nil
 }
 
-func (st *Stream) note(sink Sink, kind string, position relay.LSN) {
+func (r *Reader) note(st *Stream, sink Sink, kind string, position relay.LSN) {
 	s := st.Shape.Source
 	s.mu.Lock()
 	frame := st.Shape.note(kind, position)
 	s.mu.Unlock()
 	sink.Add(frame)
+	r.Frames++
 	st.Cursor = position
 }
 

@@ -100,6 +100,16 @@ func (s *Source) Position() relay.LSN {
 	return s.position
 }
 
+// Shapes counts the shapes that some connection holds.
+func (s *Source) Shapes() (n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, p := range s.relations {
+		n += len(p.shapes)
+	}
+	return n
+}
+
 // Begin opens a transaction; at is its commit time in Unix microseconds.
 func (s *Source) Begin(xid uint64, at int64) {
 	s.abandon()

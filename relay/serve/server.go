@@ -137,6 +137,7 @@ func (s *Server) direct(ctx context.Context) error {
 			return nil
 		case <-s.changed:
 		case <-tick.C:
+			s.count()
 			if !s.silenced() {
 				continue
 			}
@@ -144,6 +145,17 @@ func (s *Server) direct(ctx context.Context) error {
 		s.refreshRules(ctx)
 		s.handler.SetDirectory(s.directory())
 	}
+}
+
+// count counts the shapes.
+func (s *Server) count() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := 0
+	for _, r := range s.captures {
+		n += r.Hub.Shapes()
+	}
+	s.metrics.Shapes.Set(float64(n))
 }
 
 func (s *Server) directory() *session.Directory {

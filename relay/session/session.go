@@ -141,6 +141,7 @@ func (s *session) fill(out *ws.Batch) (more bool) {
 		for _, frame := range s.out {
 			out.Add(frame)
 		}
+		s.h.cfg.Metrics.FramesSent.Add(float64(len(s.out)))
 		clear(s.out)
 		s.out, s.outBytes = s.out[:0], 0
 		if out.Len() >= out.Limit {
@@ -148,7 +149,10 @@ func (s *session) fill(out *ws.Batch) (more bool) {
 		}
 		full := false
 		for i := range s.readers {
-			full = s.readers[(s.next+i)%len(s.readers)].Pull(out, out.Limit) || full
+			r := s.readers[(s.next+i)%len(s.readers)]
+			before := r.Frames
+			full = r.Pull(out, out.Limit) || full
+			s.h.cfg.Metrics.FramesSent.Add(float64(r.Frames - before))
 		}
 		s.next++
 		s.lostStreams()

@@ -116,17 +116,28 @@ func (s *Slots) Continue(ctx context.Context, conn *pgx.Conn, publication uint32
 	return false, nil
 }
 
-// Retained is how many bytes of WAL the source's slots keep, and whether the server says that the live slot is
-// about to be lost or is so.
-func (s *Slots) Retained(ctx context.Context, conn *pgx.Conn) (bytes int64, status string, err error) {
+// Figures are what an operator wants to know of a source's slots.
+type Figures struct {
+	// Retained is how many bytes of WAL the slots keep.
+	Retained int64
+	// Status is the live slot's wal_status, or "missing".
+	Status string
+	// Written is where the server writes its WAL.
+	Written relay.LSN
+}
+
+// Figures reads them.
+func (s *Slots) Figures(ctx context.Context, conn *pgx.Conn) (f Figures, err error) {
+	var written string
 	err = conn.QueryRow(ctx, `select coalesce(max(pg_catalog.pg_wal_lsn_diff(pg_catalog.pg_current_wal_insert_lsn(), restart_lsn)), 0)::bigint,
-		coalesce(max(wal_status) filter (where slot_name = $1), 'missing')
+		coalesce(max(wal_status) filter (where slot_name = $1), 'missing'), pg_catalog.pg_current_wal_insert_lsn()::text
 		from pg_catalog.pg_replication_slots where slot_name like $2`,
-		s.Live(), fmt.Sprintf(`pgrelay\_%d\_%%`, s.Publication)).Scan(&bytes, &status)
+		s.Live(), fmt.Sprintf(`pgrelay\_%d\_%%`, s.Publication)).Scan(&f.Retained, &f.Status, &written)
 	if err != nil {
-		return 0, "", fmt.Errorf("look at the slots: %w", err)
+		return f, fmt.Errorf("look at the slots: %w", err)
 	}
-	return bytes, status, nil
+	f.Written, err = relay.ParseLSN(written)
+	return f, err
 }
 
 func list(ctx context.Context, conn *pgx.Conn) ([]slot, error) {

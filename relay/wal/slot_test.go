@@ -129,9 +129,9 @@ func (d *db) lose(s *Slots) {
 		d.exec(`select pg_logical_emit_message(false, 'test', 'x')`)
 		d.exec(`select pg_switch_wal()`)
 		d.exec(`checkpoint`)
-		if _, status, err := s.Retained(d.t.Context(), d.conn); err != nil {
+		if f, err := s.Figures(d.t.Context(), d.conn); err != nil {
 			d.t.Fatal(err)
-		} else if status == "lost" {
+		} else if f.Status == "lost" {
 			return
 		}
 	}
@@ -142,8 +142,8 @@ func TestPrepareReplacesLostSlots(t *testing.T) {
 	on(t, small, func(t *testing.T, d *db) {
 		s := d.prepare(7, false)
 		d.moveAnchor(s)
-		if _, status, err := s.Retained(t.Context(), d.conn); err != nil || status != "reserved" {
-			t.Errorf("got %s, %v, want reserved", status, err)
+		if f, err := s.Figures(t.Context(), d.conn); err != nil || f.Status != "reserved" {
+			t.Errorf("got %s, %v, want reserved", f.Status, err)
 		}
 		d.lose(s)
 		if ok, err := s.Continue(t.Context(), d.conn, 7, 1<<62, nil); ok || err != nil {
@@ -224,8 +224,8 @@ func TestContinue(t *testing.T) {
 		check("behind the position again", 7, true)
 		d.exec(`select pg_drop_replication_slot($1)`, s.Live())
 		check("dropped", 7, false)
-		if _, status, err := s.Retained(t.Context(), d.conn); err != nil || status != "missing" {
-			t.Errorf("got %s, %v, want missing", status, err)
+		if f, err := s.Figures(t.Context(), d.conn); err != nil || f.Status != "missing" {
+			t.Errorf("got %s, %v, want missing", f.Status, err)
 		}
 	})
 }
