@@ -15,8 +15,12 @@ import (
 	"pgrelay/relay/warehouse"
 )
 
-// watchEvery is how often the catalog's fingerprint is compared.
-const watchEvery = time.Second
+// watchEvery is how often the catalog's fingerprint is compared, and watchShare how many times longer than the
+// comparison the pause is at least, so that a source of thousands of tables isn't kept busy by it.
+const (
+	watchEvery = time.Second
+	watchShare = 20
+)
 
 // inspectAttempts bounds how often the catalog is looked at in a row; the next round of the watch looks again.
 const inspectAttempts = 3
@@ -126,8 +130,6 @@ func (c *Capture) look() {
 // watch compares the catalog once a second, moves the anchors, and reads the slots' figures, until the control
 // connection fails or the warehouse describes the source otherwise.
 func (c *Capture) watch(ctx context.Context, conn *pgx.Conn, source *warehouse.Source) error {
-	tick := time.NewTicker(watchEvery)
-	defer tick.Stop()
 	w := watcher{c: c, conn: conn, source: source}
 	for {
 		latest, rediscovered := c.described()
@@ -137,15 +139,18 @@ func (c *Capture) watch(ctx context.Context, conn *pgx.Conn, source *warehouse.S
 		}
 		w.source = latest
 		if !force {
+			pause := time.NewTimer(max(watchEvery, watchShare*w.took))
 			select {
 			case <-ctx.Done():
 				return context.Cause(ctx)
 			case <-rediscovered:
+				pause.Stop()
 				continue
 			case <-c.looks:
 				force = true
-			case <-tick.C:
+			case <-pause.C:
 			}
+			pause.Stop()
 		}
 		if err := w.round(ctx, force); err != nil {
 			return err
@@ -171,11 +176,14 @@ type watcher struct {
 	conn    *pgx.Conn
 	source  *warehouse.Source
 	figures time.Time
+	took    time.Duration // the last comparison
 }
 
 func (w *watcher) round(ctx context.Context, force bool) error {
 	look, cancel := context.WithTimeout(ctx, statementTimeout)
+	began := time.Now()
 	now, err := w.source.Fingerprint(look, w.conn, w.source.Publications())
+	w.took = time.Since(began)
 	cancel()
 	if err != nil {
 		return fmt.Errorf("watch the catalog: %w", err)
