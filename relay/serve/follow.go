@@ -102,7 +102,9 @@ func (s *Server) adopt(ctx context.Context, found *warehouse.Warehouse) {
 	}
 	for name, source := range sources {
 		if r := s.captures[name]; r != nil {
-			if !r.source.Same(source) {
+			// A source that streams is not given up because discovery could not reach it just now.
+			ok, _ := r.Available()
+			if !r.source.Same(source) && (source.Err == nil || !ok) {
 				r.source = source
 				r.SetSource(source)
 			}
