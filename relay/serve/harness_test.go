@@ -445,3 +445,10 @@ func (d *database) load(writers int, statement func(writer, n int) string) (stop
 	d.t.Cleanup(func() { stop() })
 	return stop
 }
+
+// listed are the lines of what the relay says it found.
+func (r *relay) listed() []string {
+	var b strings.Builder
+	r.List(&b)
+	return strings.Split(b.String(), "\n")
+}
