@@ -62,6 +62,7 @@ func TestSchemaChanges(t *testing.T) {
 		{"the partitioned table is dropped", `drop table p`, "p", gone},
 	}
 	versions(t, func(t *testing.T, version int) {
+		t.Parallel() // it mostly waits for the watch's next look
 		d := newDatabase(t, sharedServer(t, version), shapes, "public.t", "public.p", "public.calm")
 		r := d.start()
 		m := newMirror(t, r.url, client.Options{})
