@@ -108,6 +108,9 @@ func (c *Capture) start(ctx context.Context, conn *pgx.Conn, source *warehouse.S
 		c.recent = recentXIDs{}
 		c.identity = c.identityOf(inspection, slots.Epoch)
 		c.mu.Unlock()
+		if slots.Lost {
+			c.log.Warn().Str("remedy", keepRemedy).Bool("new", slots.Gap).Msg("the server had dropped WAL that the relay still needed: its slots were lost")
+		}
 		c.log.Info().Str("slot", slots.Live()).Stringer("from", position).Bool("new", slots.Gap).Msg("slot ready")
 	}
 	c.Hub.Reset(c.identity, position, "journal_gap")

@@ -228,6 +228,9 @@ func (w *watcher) moveAnchor(ctx context.Context) error {
 	return nil
 }
 
+// keepRemedy is for a slot that the server gave up.
+const keepRemedy = "the relay goes on with a new slot; to keep more WAL for one that is away: alter system set max_slot_wal_keep_size = '10GB'; select pg_reload_conf();"
+
 func (w *watcher) readFigures(ctx context.Context) error {
 	c := w.c
 	f, err := c.slots.Figures(ctx, w.conn)
@@ -239,8 +242,11 @@ func (w *watcher) readFigures(ctx context.Context) error {
 	c.cfg.Metrics.SetRetained(uint64(max(f.Retained, 0)))
 	bytes, transactions := c.journal.Size()
 	c.cfg.Metrics.SetJournal(int64(bytes), transactions)
-	if f.Status == "lost" || f.Status == "missing" {
-		return fmt.Errorf("slot %s is %s", c.slots.Live(), f.Status)
+	switch f.Status {
+	case "lost":
+		return &relay.Problem{What: fmt.Sprintf("slot %s is lost: the server has dropped WAL that the relay still needs", c.slots.Live()), Remedy: keepRemedy}
+	case "missing":
+		return fmt.Errorf("slot %s is missing", c.slots.Live())
 	}
 	over := f.Retained > c.cfg.RetainedBytes
 	if over && !c.warned {

@@ -25,7 +25,9 @@ type Slots struct {
 	// Start is where the live slot decodes from.
 	Start relay.LSN
 	// Gap tells that the slots are new, so that no earlier position can be continued.
-	Gap     bool
+	Gap bool
+	// Lost tells that the server had dropped WAL that a slot still needed.
+	Lost    bool
 	anchors []int
 }
 
@@ -61,7 +63,7 @@ func (s *Slots) anchor(n int) string {
 // live slot as it is where there is no anchor, or a new slot under a new epoch. waiting is called with the
 // reason whenever something has to be waited for. fresh asks for a new epoch in any case.
 func Prepare(ctx context.Context, conn *pgx.Conn, publication uint32, fresh bool, waiting func(reason string)) (*Slots, error) {
-	all, err := list(ctx, conn)
+	all, err := list(ctx, conn, publication)
 	if err != nil {
 		return nil, err
 	}
@@ -75,6 +77,7 @@ func Prepare(ctx context.Context, conn *pgx.Conn, publication uint32, fresh bool
 	}
 	for i := range all {
 		c := all[i]
+		s.Lost = s.Lost || c.lost
 		switch {
 		case c.publication != publication || c.epoch != s.Epoch || fresh:
 		case c.anchor == 0:
@@ -104,7 +107,7 @@ func Prepare(ctx context.Context, conn *pgx.Conn, publication uint32, fresh bool
 // Continue tells whether a relay that has everything up to position can go on with the live slot: it is there,
 // of the publication, and has not been moved past the position by somebody else.
 func (s *Slots) Continue(ctx context.Context, conn *pgx.Conn, publication uint32, position relay.LSN, waiting func(string)) (bool, error) {
-	all, err := list(ctx, conn)
+	all, err := list(ctx, conn, publication)
 	if err != nil {
 		return false, err
 	}
@@ -140,7 +143,8 @@ func (s *Slots) Figures(ctx context.Context, conn *pgx.Conn) (f Figures, err err
 	return f, err
 }
 
-func list(ctx context.Context, conn *pgx.Conn) ([]slot, error) {
+// list leaves out the slots of another publication that is there: they are another relay's.
+func list(ctx context.Context, conn *pgx.Conn, publication uint32) ([]slot, error) {
 	failover := "true"
 	if serverVersion(conn) >= 17 {
 		failover = "failover"
@@ -149,7 +153,8 @@ func list(ctx context.Context, conn *pgx.Conn) ([]slot, error) {
 		coalesce(wal_status, '') = 'lost', `+failover+`
 		from pg_catalog.pg_replication_slots
 		where database = pg_catalog.current_database() and slot_type = 'logical' and slot_name ~ '^pgrelay_[0-9]+_[0-9]+_'
-		order by slot_name`)
+		  and not exists (select from pg_catalog.pg_publication p where p.oid <> $1 and p.oid::text = pg_catalog.split_part(slot_name, '_', 2))
+		order by slot_name`, publication)
 	if err != nil {
 		return nil, fmt.Errorf("list replication slots: %w", err)
 	}
