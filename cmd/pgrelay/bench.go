@@ -28,7 +28,7 @@ type benchCmd struct {
 // Run measures and prints.
 func (c *benchCmd) Run(ctx context.Context, logger zerolog.Logger) (err error) {
 	server, err := pgserver.New(pgserver.Config{Version: c.Postgres, Settings: map[string]string{
-		"synchronous_commit": "off", "autovacuum": "off", "wal_sender_timeout": "0", "max_wal_size": "8GB",
+		"synchronous_commit": "off", "autovacuum": "off", "wal_sender_timeout": "1h", "max_wal_size": "8GB",
 		"shared_buffers": "256MB",
 	}})
 	if err != nil {
