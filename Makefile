@@ -38,8 +38,10 @@ lint: $(MODULES) ## golangci-lint with the import directions, and Biome
 	cd react && npm run lint
 
 .PHONY: bench
-bench: $(PAGE) ## the benchmarks beside the code
-	go test -run '^$$' -bench . -benchmem -timeout 60m ./...
+bench: tools build ## figures beside what this machine allows, and the benchmarks beside the code
+	go test -run '^$$' -bench . -benchmem -benchtime 200ms ./relay/hub ./relay/journal ./relay/value ./relay/wal
+	go test -run '^$$' -bench . -benchmem -timeout 30m ./relay/ws
+	bin/pgrelay bench
 
 # How much the long comparisons do; the short ones are part of `make test`.
 oracle: export PGRELAY_VALUES ?= 50000
