@@ -65,6 +65,10 @@ type Column struct {
 	// It is of use only where Filled is true.
 	Fill   *string
 	Filled bool
+	// Number is the column's pg_attribute.attnum, and Stamp a text that differs whenever the attribute, or its type, was
+	// changed in any way.
+	Number int16
+	Stamp  string
 }
 
 // Identity is a table's replica identity, pg_class.relreplident.
@@ -116,6 +120,8 @@ type Relation struct {
 	// InsertOnly: published for inserts and TRUNCATE alone.
 	InsertOnly bool
 	Leaves     []Leaf
+	// Highest is the largest attnum of the table at the source, shown or not: a column with a larger one came later.
+	Highest int16
 	// Fingerprint is a text that differs whenever anything above, or the table's storage (relfilenode), does.
 	Fingerprint string
 }

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/rs/zerolog"
 
@@ -37,6 +38,9 @@ type Config struct {
 	SnapshotTimeout time.Duration
 	// RetainedBytes of WAL past which the log warns; default 4 GiB.
 	RetainedBytes int64
+	// Heartbeat is how often something is written at the source, so that an idle one's slot moves and a silent
+	// stream is noticed; default 10 s.
+	Heartbeat time.Duration
 	// Grace is how long a broken source counts as available still; default 2 s.
 	Grace   time.Duration
 	Logger  zerolog.Logger
@@ -63,6 +67,9 @@ func (c Config) withDefaults() Config {
 	if c.RetainedBytes <= 0 {
 		c.RetainedBytes = 4 << 30
 	}
+	if c.Heartbeat <= 0 {
+		c.Heartbeat = 10 * time.Second
+	}
 	if c.Grace <= 0 {
 		c.Grace = 2 * time.Second
 	}
@@ -75,18 +82,22 @@ type Capture struct {
 	// Hub is the source's shapes.
 	Hub *hub.Source
 
-	cfg     Config
-	log     zerolog.Logger
-	slots   *wal.Slots
-	loads   chan struct{}
-	looks   chan struct{} // one place: look at the catalog now
-	running sync.WaitGroup
-	watched atomic.Pointer[[]uint32]
+	cfg   Config
+	log   zerolog.Logger
+	slots *wal.Slots
+	// publications are the oids of those that the slots were made for.
+	publications []uint32
+	loads        chan struct{} // places of snapshots
+	replays      chan struct{} // places of replays
+	looks        chan struct{} // one place: look at the catalog now
+	running      sync.WaitGroup
+	watched      atomic.Pointer[[]uint32]
 
 	// Of the watch alone.
 	anchored struct {
-		at   relay.LSN
-		when time.Time
+		at    relay.LSN
+		when  time.Time
+		again time.Time // not before, after a failure
 	}
 	warned  bool
 	refused map[string]string
@@ -102,11 +113,15 @@ type Capture struct {
 	fingerprints map[uint32]string
 	published    *publication.State
 	inspected    chan struct{} // closed when the catalog was looked at
-	reference    uint64        // a recent full transaction id
+	begun, done  int           // how many looks at the catalog have begun and ended
+	afresh       bool          // the slots can't be used any more
+	ctx          context.Context
+	heard        time.Time // when something was written that the stream has passed since
+	reference    uint64    // a recent full transaction id
 	available    bool
 	reason       string
-	lives        int // how often the source came alive
-	recent       recentXIDs
+	lives        int           // how often the source came alive
+	unseen       []uint64      // transactions that the stream brought and no snapshot is known to see
 	committed    chan struct{} // closed at the next commit
 	waiters      int           // how many wait for it
 }
@@ -118,6 +133,8 @@ func New(source *warehouse.Source, h *hub.Source, cfg Config) *Capture {
 		Name: source.Name, Hub: h, cfg: cfg, source: source,
 		log:          cfg.Logger.With().Str("component", "capture").Str("source", source.Name).Logger(),
 		loads:        make(chan struct{}, cfg.Snapshots),
+		replays:      make(chan struct{}, replaysAtATime),
+		ctx:          context.Background(),
 		looks:        make(chan struct{}, 1),
 		inspected:    make(chan struct{}),
 		reason:       NotConnected,
@@ -125,15 +142,26 @@ func New(source *warehouse.Source, h *hub.Source, cfg Config) *Capture {
 	}
 }
 
+// replaysAtATime bounds the memory that resuming connections take after a restart.
+const replaysAtATime = 32
+
 // Run follows the source until ctx ends.
 func (c *Capture) Run(ctx context.Context) error {
 	defer c.running.Wait()
+	c.mu.Lock()
+	c.ctx = ctx
+	c.mu.Unlock()
 	const first, longest = 100 * time.Millisecond, 10 * time.Second
 	pause := first
 	for {
 		began := time.Now()
 		err := c.session(ctx)
 		c.closePool()
+		if undefined(err) {
+			c.mu.Lock()
+			c.afresh = true
+			c.mu.Unlock()
+		}
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
@@ -194,6 +222,13 @@ func (c *Capture) Lives() int {
 	return c.lives
 }
 
+// Heard is when something was written at the source that the stream has brought the relay past since.
+func (c *Capture) Heard() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.heard
+}
+
 // Inspection is what the last look at the catalog found; nil before the first.
 func (c *Capture) Inspection() *warehouse.Inspection {
 	c.mu.Lock()
@@ -239,7 +274,7 @@ func (c *Capture) logLost(err error, pause time.Duration) {
 // live says that the source answers.
 func (c *Capture) live() {
 	c.mu.Lock()
-	c.available, c.reason = true, ""
+	c.available, c.reason, c.heard = true, "", time.Now()
 	c.lives++
 	c.mu.Unlock()
 	c.cfg.Metrics.SetUp(true)
@@ -256,33 +291,41 @@ func (c *Capture) closePool() {
 	}
 }
 
-// recentXIDs are the ids of the transactions that the stream brought last. A snapshot that doesn't see one of
-// them was taken too early.
-type recentXIDs struct {
-	ids  []uint64
-	next int
-}
+// tooManyUnseen is how many transactions that no snapshot sees are kept in mind; past it no snapshot is taken.
+const tooManyUnseen = 1 << 20
 
-const recentKept = 1 << 14
-
-func (r *recentXIDs) add(xid uint64) {
-	if len(r.ids) < recentKept {
-		r.ids = append(r.ids, xid)
-		return
+// streamed returns what tells whether a snapshot sees every transaction that the stream has brought so far. It is
+// called with the hub's lock held.
+func (c *Capture) streamed() func(snapshot string) (bool, error) {
+	c.mu.Lock()
+	unseen := slices.Clone(c.unseen)
+	c.mu.Unlock()
+	return func(snapshot string) (bool, error) {
+		v, err := hub.ParseVisibility(snapshot)
+		if err != nil {
+			return false, fmt.Errorf("read the snapshot %q: %w", snapshot, err)
+		}
+		seen := !slices.ContainsFunc(unseen, func(xid uint64) bool { return !v.Sees(xid) })
+		return seen && len(unseen) < tooManyUnseen, nil
 	}
-	r.ids[r.next] = xid
-	r.next = (r.next + 1) % recentKept
 }
 
-// streamed tells that the snapshot sees everything that the stream has brought.
-func (c *Capture) streamed(snapshot string) (bool, error) {
+// sees drops from what is unseen what a snapshot sees: later ones see it too.
+func (c *Capture) sees(snapshot string) error {
 	v, err := hub.ParseVisibility(snapshot)
 	if err != nil {
-		return false, fmt.Errorf("read the snapshot %q: %w", snapshot, err)
+		return fmt.Errorf("read the snapshot %q: %w", snapshot, err)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return !slices.ContainsFunc(c.recent.ids, func(xid uint64) bool { return !v.Sees(xid) }), nil
+	c.unseen = slices.DeleteFunc(c.unseen, v.Sees)
+	return nil
+}
+
+// undefined tells that the stream missed something that the log still speaks of: a publication that was made anew.
+func undefined(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && pg.Code == "42704"
 }
 
 var errSuperseded = errors.New("the warehouse describes the source otherwise now")

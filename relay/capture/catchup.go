@@ -15,10 +15,16 @@ import (
 // Replay runs a load by replaying what came after since.
 func (c *Capture) Replay(load *hub.Load, replay *hub.Replay, since relay.LSN) {
 	c.running.Go(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), c.cfg.SnapshotTimeout)
+		ctx, cancel := c.context(load)
 		defer cancel()
-		u := catchUp{c: c, load: load, replay: replay, position: since}
-		load.Finish(nil, 0, c.verdict(load, u.run(ctx)))
+		select {
+		case c.replays <- struct{}{}:
+			defer func() { <-c.replays }()
+			u := catchUp{c: c, load: load, replay: replay, position: since}
+			load.Finish(nil, 0, c.verdict(load, u.run(ctx)))
+		case <-ctx.Done():
+			load.Finish(nil, 0, c.verdict(load, context.Cause(ctx)))
+		}
 	})
 }
 
@@ -34,6 +40,9 @@ type catchUp struct {
 	// log is read where the journal doesn't reach back; nil without one.
 	log     *oldLog
 	message wal.Message
+	// beyond tells that the transaction which was open at the registration, or the next one, has been replayed.
+	beyond bool
+	last   uint64 // the transaction that was passed last
 }
 
 func (u *catchUp) run(ctx context.Context) error {
@@ -48,21 +57,26 @@ func (u *catchUp) run(ctx context.Context) error {
 		if behind, err := u.load.Behind(); err != nil || !behind {
 			return err
 		}
+		u.beyond = false
 	}
 }
 
 // step replays the next transaction; done tells that the registration is reached.
 func (u *catchUp) step(ctx context.Context) (done bool, err error) {
 	until, open := u.load.Registered()
+	if u.beyond || open == 0 && u.position >= until || open != 0 && u.last == open {
+		return true, nil
+	}
 	committed := u.c.awaitCommit()
 	tx, ok, err := u.c.Journal().Next(u.position)
 	switch {
 	case err != nil && u.log == nil:
 		return false, hub.ErrLagged
 	case err != nil:
-		return false, u.log.read(ctx, u)
+		return false, u.log.read(ctx, u, until)
 	case ok && (tx.End <= until || tx.XID == open):
-		return tx.XID == open, u.transaction(ctx, &tx)
+		u.beyond = tx.XID == open
+		return false, u.transaction(ctx, &tx)
 	case ok || open == 0:
 		return true, nil
 	}
@@ -84,7 +98,7 @@ func (c *Capture) awaitCommit() <-chan struct{} {
 }
 
 func (u *catchUp) transaction(ctx context.Context, tx *journal.Tx) error {
-	u.position = tx.End
+	u.position, u.last = tx.End, tx.XID
 	if u.visible != nil && u.visible.Sees(tx.XID) {
 		return nil
 	}
@@ -149,23 +163,21 @@ func (c *Capture) keepLog(ctx context.Context, conn *pgx.Conn, r *relay.Relation
 
 func (l *oldLog) slot() string { return fmt.Sprintf(oldLogSlot, l.conn.PgConn().PID()) }
 
-// read replays the next transactions from the slot.
-func (l *oldLog) read(ctx context.Context, u *catchUp) error {
-	var text string
-	if err := l.conn.QueryRow(ctx, `select pg_catalog.pg_current_wal_flush_lsn()::text`).Scan(&text); err != nil {
-		return fmt.Errorf("read the WAL position: %w", err)
+// read replays the next transactions from the slot, up to a position; from there on the next one alone, which is the
+// one that was open there.
+func (l *oldLog) read(ctx context.Context, u *catchUp, until relay.LSN) error {
+	upTo, changes := new(string), oldLogBatch
+	*upTo = until.String()
+	if u.position >= until {
+		upTo, changes = nil, 1
 	}
-	flushed, err := relay.ParseLSN(text)
-	if err != nil {
-		return err
-	}
-	rows, err := l.conn.Query(ctx, `select data from pg_catalog.pg_logical_slot_get_binary_changes($1, null, $2,
-		'proto_version', '1', 'publication_names', $3)`, l.slot(), oldLogBatch, wal.PublicationNames(l.publications))
+	rows, err := l.conn.Query(ctx, `select data from pg_catalog.pg_logical_slot_get_binary_changes($1, $4::text::pg_lsn, $2,
+		'proto_version', '1', 'publication_names', $3)`, l.slot(), changes, wal.PublicationNames(l.publications), upTo)
 	if err != nil {
 		return fmt.Errorf("read the slot's copy: %w", err)
 	}
 	defer rows.Close()
-	n, skip := 0, false
+	n, skip, beyond := 0, false, false
 	for rows.Next() {
 		n++
 		m := &u.message
@@ -176,6 +188,8 @@ func (l *oldLog) read(ctx context.Context, u *catchUp) error {
 		switch m.Kind {
 		case wal.KindBegin:
 			l.reference = fullXID(l.reference, m.XID)
+			// The server stops after the commit that reaches the position: it may lie behind it.
+			beyond = m.Final >= until
 			if skip = m.Final < u.position || u.visible != nil && u.visible.Sees(l.reference); !skip {
 				u.replay.Begin(l.reference, m.Time)
 			}
@@ -185,7 +199,11 @@ func (l *oldLog) read(ctx context.Context, u *catchUp) error {
 					return err
 				}
 			}
-			u.position = max(u.position, m.End)
+			u.position, u.last = max(u.position, m.End), l.reference
+			if beyond {
+				u.beyond = true
+				u.load.Delivered(l.reference)
+			}
 		default:
 			if !skip {
 				if err := u.row(ctx, raw); err != nil {
@@ -198,7 +216,7 @@ func (l *oldLog) read(ctx context.Context, u *catchUp) error {
 		return fmt.Errorf("read the slot's copy: %w", rows.Err())
 	}
 	if n == 0 {
-		u.position = max(u.position, flushed)
+		u.position = max(u.position, until)
 	}
 	return nil
 }

@@ -13,8 +13,8 @@ import (
 	"pgrelay/relay/snapshot"
 )
 
-// inspectWait bounds how long a snapshot that found the table changed waits for the watch to see it too.
-const inspectWait = 5 * time.Second
+// inspectWait bounds how long who found a table changed waits for the watch to look at it.
+const inspectWait = 30 * time.Second
 
 // Snapshot runs a load by reading the shape's rows.
 func (c *Capture) Snapshot(load *hub.Load) {
@@ -28,7 +28,7 @@ func (c *Capture) Snapshot(load *hub.Load) {
 func (c *Capture) verdict(load *hub.Load, err error) error {
 	switch {
 	case err == nil, errors.Is(err, hub.ErrAbandoned), errors.Is(err, hub.ErrLagged), errors.Is(err, hub.ErrUnavailable),
-		errors.Is(err, hub.ErrSchema):
+		errors.Is(err, hub.ErrSchema), errors.Is(err, hub.ErrTable):
 		return err
 	case errors.Is(err, context.DeadlineExceeded):
 		return hub.ErrLimit
@@ -41,11 +41,57 @@ func (c *Capture) verdict(load *hub.Load, err error) error {
 	return hub.ErrUnavailable
 }
 
+// lockPause is how long a snapshot whose table is locked leaves its place to others.
+const lockPause = 500 * time.Millisecond
+
+// context bounds a load: by time, by the capture's own life, and by some connection wanting it.
+func (c *Capture) context(load *hub.Load) (context.Context, context.CancelFunc) {
+	c.mu.Lock()
+	parent := c.ctx
+	c.mu.Unlock()
+	abandoned, abandon := context.WithCancelCause(parent)
+	load.OnAbandoned(func() { abandon(hub.ErrAbandoned) })
+	ctx, cancel := context.WithTimeout(abandoned, c.cfg.SnapshotTimeout)
+	return ctx, func() {
+		cancel()
+		abandon(nil)
+	}
+}
+
 func (c *Capture) snapshot(load *hub.Load) (*hub.Visibility, relay.LSN, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), c.cfg.SnapshotTimeout)
+	ctx, cancel := c.context(load)
 	defer cancel()
-	if err := c.slot(ctx, load); err != nil {
-		return nil, 0, err
+	for {
+		visible, fence, err := c.attempt(ctx, load)
+		if ctx.Err() != nil && err != nil {
+			return nil, 0, context.Cause(ctx)
+		}
+		if !errors.Is(err, snapshot.ErrLocked) {
+			return visible, fence, err
+		}
+		if err := pause(ctx, lockPause); err != nil {
+			return nil, 0, err
+		}
+	}
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// attempt takes a place among the snapshots that run and reads the rows.
+func (c *Capture) attempt(ctx context.Context, load *hub.Load) (*hub.Visibility, relay.LSN, error) {
+	select {
+	case c.loads <- struct{}{}:
+	case <-ctx.Done():
+		return nil, 0, context.Cause(ctx)
 	}
 	defer func() { <-c.loads }()
 	defer c.cfg.SnapshotStarted()()
@@ -68,17 +114,19 @@ func (c *Capture) snapshot(load *hub.Load) (*hub.Visibility, relay.LSN, error) {
 		conn.Release()
 	}
 	if errors.Is(err, snapshot.ErrChanged) {
-		c.awaitInspection(ctx)
+		// What the watch then says of the table is what the connections are told.
+		_ = c.awaitInspection(ctx)
 	}
 	return visible, fence, err
 }
 
 // bringIn reads the rows, and what the ring has lost meanwhile.
 func (c *Capture) bringIn(ctx context.Context, conn *pgx.Conn, load *hub.Load, old *oldLog) (*hub.Visibility, relay.LSN, error) {
-	if err := load.Register(); err != nil {
+	var streamed func(snapshot string) (bool, error)
+	if err := load.Register(func() { streamed = c.streamed() }); err != nil {
 		return nil, 0, err
 	}
-	result, err := c.read(ctx, conn, load)
+	result, err := c.read(ctx, conn, load, streamed)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -97,23 +145,7 @@ func (c *Capture) bringIn(ctx context.Context, conn *pgx.Conn, load *hub.Load, o
 	return &visible, result.Fence, u.run(ctx)
 }
 
-// slot waits for a place among the snapshots that run; a load that nobody wants any more gives up.
-func (c *Capture) slot(ctx context.Context, load *hub.Load) error {
-	for {
-		select {
-		case c.loads <- struct{}{}:
-			return nil
-		case <-load.Moved():
-			if load.Abandoned() {
-				return hub.ErrAbandoned
-			}
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
-	}
-}
-
-func (c *Capture) read(ctx context.Context, conn *pgx.Conn, load *hub.Load) (snapshot.Result, error) {
+func (c *Capture) read(ctx context.Context, conn *pgx.Conn, load *hub.Load, streamed func(string) (bool, error)) (snapshot.Result, error) {
 	encoder, relation, columns := load.RowEncoder()
 	if err := c.ready(ctx, conn, relation); err != nil {
 		return snapshot.Result{}, err
@@ -124,7 +156,7 @@ func (c *Capture) read(ctx context.Context, conn *pgx.Conn, load *hub.Load) (sna
 		Unchanged: func(ctx context.Context, tx pgx.Tx) (bool, error) {
 			return c.unchanged(ctx, tx.Conn(), relation)
 		},
-		Streamed: c.streamed,
+		Streamed: streamed,
 		Row: func(texts [][]byte) error {
 			if payload := encoder.Add(texts); payload != nil {
 				return load.PutRows(ctx, payload)
@@ -145,6 +177,12 @@ func (c *Capture) unchanged(ctx context.Context, conn *pgx.Conn, r *relay.Relati
 	c.mu.Lock()
 	source := c.source
 	c.mu.Unlock()
+	var standby bool
+	var system string
+	if err := conn.QueryRow(ctx, `select pg_catalog.pg_is_in_recovery(), (select system_identifier::text from pg_catalog.pg_control_system())`).
+		Scan(&standby, &system); err != nil {
+		return false, fmt.Errorf("ask which server it is: %w", err)
+	}
 	now, err := source.Fingerprint(ctx, conn, source.Publications())
 	if err != nil {
 		return false, fmt.Errorf("compare the catalog: %w", err)
@@ -153,6 +191,9 @@ func (c *Capture) unchanged(ctx context.Context, conn *pgx.Conn, r *relay.Relati
 	current := c.Hub.Relation(r.Name) == r
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if standby || system != c.inspection.SystemID {
+		return false, errors.New("another server answers than the one that streams: a balancer or a failover in between")
+	}
 	return current && now[r.OID] == c.fingerprints[r.OID], nil
 }
 
@@ -167,26 +208,34 @@ func (c *Capture) ready(ctx context.Context, conn *pgx.Conn, r *relay.Relation) 
 		if err != nil || ok {
 			return err
 		}
-		timer := time.NewTimer(50 * time.Millisecond)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
-			return context.Cause(ctx)
+		if err := pause(ctx, 50*time.Millisecond); err != nil {
+			return err
 		}
 	}
 }
 
-// awaitInspection waits until the watch has looked at the catalog again.
-func (c *Capture) awaitInspection(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, inspectWait)
+// errUnseen tells that the watch did not look at the catalog in time.
+var errUnseen = errors.New("the catalog could not be looked at")
+
+// awaitInspection returns when the watch has looked at the catalog, and began to do so after the call.
+func (c *Capture) awaitInspection(ctx context.Context) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, inspectWait, errUnseen)
 	defer cancel()
 	c.mu.Lock()
-	inspected := c.inspected
+	wanted := c.begun + 1
 	c.mu.Unlock()
 	c.look()
-	select {
-	case <-inspected:
-	case <-ctx.Done():
+	for {
+		c.mu.Lock()
+		inspected, done := c.inspected, c.done
+		c.mu.Unlock()
+		if done >= wanted {
+			return nil
+		}
+		select {
+		case <-inspected:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
 	}
 }

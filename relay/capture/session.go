@@ -3,6 +3,7 @@ package capture
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -52,17 +53,17 @@ func (c *Capture) session(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	watching := make(chan struct{})
 	go func() {
+		defer close(watching)
 		// Whatever ends first takes the other along: an ordinary session that is told of a shutdown, too.
 		cancel(c.watch(ctx, conn, source))
 		_ = stream.Close()
 	}()
 	err = c.stream(ctx, stream, fence)
-	if cause := context.Cause(ctx); cause != nil && ctx.Err() != nil {
-		err = cause
-	}
-	cancel(err)
-	return err
+	cancel(err) // nothing, where the watch ended first
+	<-watching
+	return context.Cause(ctx)
 }
 
 func connect(ctx context.Context, source *warehouse.Source) (*pgx.Conn, error) {
@@ -86,7 +87,10 @@ func (c *Capture) start(ctx context.Context, conn *pgx.Conn, source *warehouse.S
 	}
 	position := c.Hub.Position()
 	goOn := false
-	if c.slots != nil && c.slots.Publication == published.OID {
+	c.mu.Lock()
+	afresh := c.afresh
+	c.mu.Unlock()
+	if c.slots != nil && !afresh && slices.Equal(c.publications, published.OIDs) {
 		var err error
 		if goOn, err = c.slots.Continue(ctx, conn, published.OID, position, waiting); err != nil {
 			return nil, err
@@ -97,15 +101,17 @@ func (c *Capture) start(ctx context.Context, conn *pgx.Conn, source *warehouse.S
 		goOn = false
 	}
 	if !goOn {
-		slots, err := wal.Prepare(ctx, conn, published.OID, c.slots != nil, waiting)
+		slots, err := wal.Prepare(ctx, conn, published.OID, c.lastEpoch(afresh), waiting)
 		if err != nil {
 			return nil, err
 		}
+		c.publications = published.OIDs
+		c.anchored.at, c.anchored.when = slots.Anchored, time.Now()
 		position = slots.Start
 		c.mu.Lock()
-		c.slots = slots
+		c.slots, c.afresh = slots, false
 		c.journal = journal.New(c.cfg.Journal, position)
-		c.recent = recentXIDs{}
+		c.unseen = nil
 		c.identity = c.identityOf(inspection, slots.Epoch)
 		c.mu.Unlock()
 		if slots.Lost {
@@ -115,6 +121,17 @@ func (c *Capture) start(ctx context.Context, conn *pgx.Conn, source *warehouse.S
 	}
 	c.Hub.Reset(c.identity, position, "journal_gap")
 	return wal.Start(ctx, source.Conn, c.slots.Live(), position, published.Names)
+}
+
+// lastEpoch is the epoch that can't be gone on with; 0 at the relay's start.
+func (c *Capture) lastEpoch(afresh bool) uint64 {
+	switch {
+	case c.slots != nil:
+		return c.slots.Epoch
+	case afresh:
+		return 1
+	}
+	return 0
 }
 
 func (c *Capture) openPool(ctx context.Context, source *warehouse.Source) error {

@@ -58,7 +58,9 @@ func (c *Capture) stream(ctx context.Context, stream *wal.Stream, fence relay.LS
 		if d.drifted {
 			// What follows has another form: the hub must know it before it takes it in.
 			d.drifted = false
-			c.awaitInspection(ctx)
+			if err := c.awaitInspection(ctx); err != nil {
+				return err
+			}
 		}
 		if !ready && !d.inTx && c.Hub.Position() >= fence {
 			ready = true
@@ -132,7 +134,7 @@ func (d *decoder) begin(m *wal.Message) {
 		return
 	}
 	c.mu.Lock()
-	c.recent.add(d.xid)
+	c.unseen = append(c.unseen, d.xid)
 	c.mu.Unlock()
 	c.journal.Begin(d.xid, m.Time)
 	c.Hub.Begin(d.xid, m.Time)

@@ -30,6 +30,10 @@ const statementTimeout = 30 * time.Second
 
 // inspect looks at the catalog, makes the publication hold what it should, and tells the hub.
 func (c *Capture) inspect(ctx context.Context, conn *pgx.Conn, source *warehouse.Source) (*publication.State, error) {
+	c.mu.Lock()
+	c.begun++
+	number := c.begun
+	c.mu.Unlock()
 	var inspection *warehouse.Inspection
 	var published *publication.State
 	var fingerprints map[uint32]string
@@ -75,13 +79,13 @@ func (c *Capture) inspect(ctx context.Context, conn *pgx.Conn, source *warehouse
 			}
 		}
 	}
+	c.watched.Store(&watched)
+	c.Hub.SetRelations(inspection.Relations, barrier)
 	c.mu.Lock()
-	c.inspection, c.fingerprints, c.published, c.reference = inspection, fingerprints, published, reference
+	c.inspection, c.fingerprints, c.published, c.reference, c.done = inspection, fingerprints, published, reference, number
 	close(c.inspected)
 	c.inspected = make(chan struct{})
 	c.mu.Unlock()
-	c.watched.Store(&watched)
-	c.Hub.SetRelations(inspection.Relations, barrier)
 	c.report(inspection)
 	c.cfg.Changed()
 	return published, nil
@@ -177,6 +181,8 @@ type watcher struct {
 	source  *warehouse.Source
 	figures time.Time
 	took    time.Duration // the last comparison
+	mark    relay.LSN     // a heartbeat that the stream has not passed yet; 0 for none
+	marked  time.Time     // when the last one was written
 }
 
 func (w *watcher) round(ctx context.Context, force bool) error {
@@ -190,19 +196,22 @@ func (w *watcher) round(ctx context.Context, force bool) error {
 	}
 	w.c.mu.Lock()
 	same := maps.Equal(now, w.c.fingerprints)
-	oid := w.c.published.OID
+	oids := w.c.published.OIDs
 	w.c.mu.Unlock()
 	if force || !same {
 		published, err := w.c.inspect(ctx, w.conn, w.source)
 		if err != nil {
 			return err
 		}
-		if published.OID != oid {
+		if !slices.Equal(published.OIDs, oids) {
 			return fmt.Errorf("publication %s was dropped and made anew", w.c.cfg.Publication)
 		}
 	}
 	if ok, _ := w.c.Available(); !ok {
 		return nil
+	}
+	if err := w.beat(ctx); err != nil {
+		return err
 	}
 	if time.Since(w.figures) > lagEvery {
 		w.figures = time.Now()
@@ -210,22 +219,62 @@ func (w *watcher) round(ctx context.Context, force bool) error {
 			return err
 		}
 	}
-	return w.moveAnchor(ctx)
+	w.moveAnchor(ctx)
+	return nil
 }
 
+// beat writes a mark now and then, which moves the slot of an idle source, and notes when the stream has passed it.
+// It also lets go of the transactions that snapshots are known to see.
+func (w *watcher) beat(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, statementTimeout)
+	defer cancel()
+	c := w.c
+	if w.mark != 0 && c.Hub.Position() >= w.mark {
+		c.mu.Lock()
+		c.heard = w.marked
+		c.mu.Unlock()
+		w.mark = 0
+	}
+	var snapshot string
+	if err := w.conn.QueryRow(ctx, `select pg_catalog.pg_current_snapshot()::text`).Scan(&snapshot); err != nil {
+		return fmt.Errorf("watch the transactions: %w", err)
+	}
+	if err := c.sees(snapshot); err != nil {
+		return err
+	}
+	if w.mark != 0 || time.Since(w.marked) < c.cfg.Heartbeat {
+		return nil
+	}
+	var text string
+	if err := w.conn.QueryRow(ctx, `select pg_catalog.pg_logical_emit_message(true, 'pgrelay', '')::text`).Scan(&text); err != nil {
+		return fmt.Errorf("write a mark: %w", err)
+	}
+	var err error
+	w.mark, err = relay.ParseLSN(text)
+	w.marked = time.Now()
+	return err
+}
+
+// anchorRetry is how long a failed anchor is left alone: the stream doesn't need it.
+const anchorRetry = time.Minute
+
 // moveAnchor makes a new anchor whenever half of the window has passed.
-func (w *watcher) moveAnchor(ctx context.Context) error {
+func (w *watcher) moveAnchor(ctx context.Context) {
 	c := w.c
 	window := c.journal.Config()
 	_, end := c.journal.Window()
 	if c.anchored.at != 0 && uint64(end-c.anchored.at) < window.WAL/2 && time.Since(c.anchored.when) < window.Age/2 {
-		return nil
+		return
+	}
+	if time.Now().Before(c.anchored.again) {
+		return
 	}
 	if err := c.slots.MoveAnchor(ctx, w.conn); err != nil {
-		return err
+		c.anchored.again = time.Now().Add(anchorRetry)
+		c.log.Warn().Err(err).Str("remedy", relay.Remedy(err)).Msg("no anchor could be made: a restart may find a shorter window")
+		return
 	}
 	c.anchored.at, c.anchored.when = end, time.Now()
-	return nil
 }
 
 // keepRemedy is for a slot that the server gave up.

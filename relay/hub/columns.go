@@ -40,10 +40,7 @@ func newColumnSet(r *relay.Relation, columns []int) *columnSet {
 // describe is part of what a cursor's fingerprint covers.
 func (s *columnSet) describe() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s\x00%v\x00%v", s.relation.Name, s.relation.KeyNames(), s.relation.Bag)
-	for _, l := range s.relation.Leaves {
-		fmt.Fprintf(&b, "\x00%d\x00%d", l.OID, l.Member)
-	}
+	fmt.Fprintf(&b, "%s\x00%v\x00%v\x00%s", s.relation.Name, s.relation.KeyNames(), s.relation.Bag, s.relation.Fingerprint)
 	for _, c := range s.columns {
 		fmt.Fprintf(&b, "\x00%s\x00%s\x00%d", s.relation.Columns[c].Name, s.relation.Columns[c].TypeName, s.relation.Columns[c].Type.OID)
 	}
@@ -114,11 +111,11 @@ func (s *columnSet) appendRow(b []byte, r, old row, full bool) []byte {
 	for i, c := range s.columns {
 		v := r.at(c)
 		if v.Kind == relay.ValueUnchanged {
-			if !full {
+			// The old tuple has it where it is complete, or of the key.
+			if !full && !(s.key[i] && len(old.values) > 0) {
 				continue
 			}
-			v = old.at(c)
-			if v.Kind == relay.ValueUnchanged {
+			if v = old.at(c); v.Kind == relay.ValueUnchanged {
 				continue
 			}
 		}

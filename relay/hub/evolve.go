@@ -16,7 +16,8 @@ func grown(was, is *relay.Relation) bool {
 		!slices.EqualFunc(was.Leaves, is.Leaves, sameLeaf) || !slices.EqualFunc(was.Columns, is.Columns[:n], sameColumn) {
 		return false
 	}
-	return !slices.ContainsFunc(is.Columns[n:], func(c relay.Column) bool { return !c.Filled })
+	// A column that the source has had for longer has had all kinds of values.
+	return !slices.ContainsFunc(is.Columns[n:], func(c relay.Column) bool { return !c.Filled || c.Number <= was.Highest })
 }
 
 func sameLeaf(a, b relay.Leaf) bool {
@@ -24,7 +25,7 @@ func sameLeaf(a, b relay.Leaf) bool {
 }
 
 func sameColumn(a, b relay.Column) bool {
-	return a.Name == b.Name && a.Source == b.Source && a.TypeName == b.TypeName && a.Type.OID == b.Type.OID
+	return a.Name == b.Name && a.Source == b.Source && a.Stamp == b.Stamp
 }
 
 // grow gives a relation's shapes the columns that were added. Those that show all columns say so with a schema
@@ -63,6 +64,7 @@ func (s *Source) grow(p *published, r *relay.Relation) {
 func (s *Source) announce(shape *Shape, first int) {
 	if shape.touched {
 		s.emit(shape, shape.framer.endPart(), s.tx.xid, 0)
+		shape.split = true
 	}
 	s.seq++
 	frame := s.frames.keep(shape.schema(first))

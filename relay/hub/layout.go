@@ -30,6 +30,7 @@ type target struct {
 	index []int         // for each column of the relation, where it is in a tuple
 	fill  []relay.Value // for each column, the value in older tuples; nil where index has no -1
 	full  bool          // old tuples are complete
+	wider bool          // tuples have columns that came after those of the relation
 }
 
 // wanted tells that some shape reads the table.
@@ -57,7 +58,7 @@ func (s *Source) Layout(table uint32, columns []StreamColumn) (drifted, extra bo
 		p.drifted = true
 	}
 	for _, t := range s.layouts[table].targets {
-		extra = extra || len(columns) > len(t.index)
+		extra = extra || t.wider
 		if known {
 			// What the journal has was described otherwise. A cursor at the end of the open transaction is good.
 			t.owner.barrier = s.position
@@ -98,6 +99,7 @@ func position(columns []StreamColumn, name string) int {
 func (t *target) find(columns, was []StreamColumn) bool {
 	r := t.owner.relation
 	t.index = make([]int, len(r.Columns))
+	found := 0
 	for i := range r.Columns {
 		c := &r.Columns[i]
 		at := position(columns, c.Source)
@@ -112,8 +114,11 @@ func (t *target) find(columns, was []StreamColumn) bool {
 				t.fill = make([]relay.Value, len(r.Columns))
 			}
 			t.fill[i] = fillValue(c)
+		default:
+			found++
 		}
 	}
+	t.wider = len(columns) > found
 	return true
 }
 
@@ -128,12 +133,12 @@ func (s *Source) SetRelations(relations []*relay.Relation, barrier relay.LSN) {
 		p := s.relations[r.Name]
 		if p != nil && p.relation.Fingerprint == r.Fingerprint {
 			if p.drifted {
-				p.drifted, p.barrier = false, barrier
+				p.drifted, p.barrier = false, max(barrier, s.position+1)
 			}
 			next[r.Name] = p
 			continue
 		}
-		if p != nil && !p.drifted && grown(p.relation, r) {
+		if p != nil && !p.drifted && !p.wider && grown(p.relation, r) {
 			s.grow(p, r)
 			next[r.Name] = p
 			continue
@@ -141,7 +146,7 @@ func (s *Source) SetRelations(relations []*relay.Relation, barrier relay.LSN) {
 		if p != nil {
 			s.endShapes(p, changeReason(p.relation, r))
 		}
-		next[r.Name] = &published{source: s, relation: r, shapes: map[string]*Shape{}, barrier: barrier}
+		next[r.Name] = &published{source: s, relation: r, shapes: map[string]*Shape{}, barrier: max(barrier, s.position+1)}
 	}
 	for name, p := range s.relations {
 		if next[name] == nil {

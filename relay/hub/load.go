@@ -16,12 +16,18 @@ const loadBytes = 2 << 20
 // slow one starts over alone.
 const straggle = 2 * time.Second
 
+// stall is how long it waits for a connection that takes nothing when no other waits: a place among the snapshots is
+// worth more.
+const stall = 15 * time.Second
+
 // Errors that a load ends with.
 var (
 	// ErrAbandoned: no connection wants the load any more.
 	ErrAbandoned = errors.New("nobody waits for the load")
 	// ErrLagged: the position has left the journal, or the connection fell behind the others.
 	ErrLagged = errors.New("fell behind what is kept")
+	// ErrTable: the table changed in a way that can't be told by changes.
+	ErrTable = errors.New("the table changed as a whole")
 	// ErrLimit: the load took too long.
 	ErrLimit = errors.New("the snapshot took longer than it may")
 	// ErrUnavailable: the source cannot be read now.
@@ -51,6 +57,8 @@ type Load struct {
 	err     error
 	visible *Visibility
 	fence   relay.LSN
+	// abandoned is called when the last reader leaves.
+	abandoned func()
 }
 
 // loadReader is one connection's place in a load.
@@ -79,13 +87,16 @@ func (l *Load) register() {
 
 // Register moves the registration to now: for a snapshot that is about to be taken. ErrSchema tells that the shape
 // has other columns by now than its connections were told.
-func (l *Load) Register() error {
+//
+// also is called under the source's lock, with the stream between two messages.
+func (l *Load) Register(also func()) error {
 	l.Shape.Source.mu.Lock()
 	defer l.Shape.Source.mu.Unlock()
 	if l.set != l.Shape.set {
 		return ErrSchema
 	}
 	l.register()
+	also()
 	return nil
 }
 
@@ -113,6 +124,14 @@ func (l *Load) Behind() (bool, error) {
 	return true, nil
 }
 
+// Delivered says that a transaction after the registration is among the load's frames already: the ring's are left
+// out. It can be the next one alone.
+func (l *Load) Delivered(xid uint64) {
+	l.Shape.Source.mu.Lock()
+	defer l.Shape.Source.mu.Unlock()
+	l.open = xid
+}
+
 // Replay returns what turns transactions since the registration into frames of the load.
 func (l *Load) Replay() *Replay {
 	l.Shape.Source.mu.Lock()
@@ -132,31 +151,36 @@ func (l *Load) join(wake func()) *loadReader {
 	return r
 }
 
-// Moved is closed when a reader has taken frames or has left.
-func (l *Load) Moved() <-chan struct{} {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.changed
-}
-
-// Abandoned tells that no connection wants the load any more.
-func (l *Load) Abandoned() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return len(l.readers) == 0
-}
-
 func (l *Load) signal() {
 	close(l.changed)
 	l.changed = make(chan struct{})
 }
 
 func (r *loadReader) leave() {
-	r.load.mu.Lock()
-	defer r.load.mu.Unlock()
-	delete(r.load.readers, r)
-	r.load.trim()
-	r.load.signal()
+	l := r.load
+	l.mu.Lock()
+	delete(l.readers, r)
+	l.trim()
+	l.signal()
+	abandoned := l.abandoned
+	if len(l.readers) > 0 || l.done {
+		abandoned = nil
+	}
+	l.mu.Unlock()
+	if abandoned != nil {
+		abandoned()
+	}
+}
+
+// OnAbandoned says what to call when no connection wants the load any more; at once where that is so already.
+func (l *Load) OnAbandoned(f func()) {
+	l.mu.Lock()
+	l.abandoned = f
+	gone := len(l.readers) == 0
+	l.mu.Unlock()
+	if gone {
+		f()
+	}
 }
 
 // take returns the next frames, at most about limit bytes but at least one.
@@ -213,6 +237,7 @@ func (l *Load) put(ctx context.Context, e entry) error {
 		l.mu.Lock()
 		l.trim()
 		if len(l.readers) == 0 {
+			l.err = ErrAbandoned // nobody joins any more
 			l.mu.Unlock()
 			return ErrAbandoned
 		}
@@ -242,15 +267,14 @@ func (l *Load) put(ctx context.Context, e entry) error {
 
 // kickStragglers lets go of readers that hold the others up.
 func (l *Load) kickStragglers() (wakes []func(), again time.Duration) {
-	ahead := false
+	patience := stall
 	for r := range l.readers {
-		ahead = ahead || r.at == l.base+len(l.entries)
-	}
-	if !ahead {
-		return nil, straggle
+		if r.at == l.base+len(l.entries) {
+			patience = straggle
+		}
 	}
 	for r := range l.readers {
-		if r.at == l.base && time.Since(r.moved) > straggle {
+		if r.at == l.base && time.Since(r.moved) > patience {
 			r.kicked = true
 			delete(l.readers, r)
 			wakes = append(wakes, r.wake)

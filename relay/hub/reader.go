@@ -83,7 +83,7 @@ func (st *Stream) Snapshot(wake func()) *Load {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	st.fresh = false
-	if l := st.Shape.load; l != nil {
+	if l := st.Shape.load; l != nil && l.set == st.Shape.set {
 		if reader := l.join(wake); reader != nil {
 			st.load = reader
 			return nil
@@ -172,9 +172,7 @@ func (st *Stream) join() {
 	defer s.mu.Unlock()
 	st.next, st.skip = l.next, l.open
 	if st.visible != nil {
-		st.fenced = true
-		st.Shape.fenced++
-		s.fenced[st.Shape] = struct{}{}
+		st.waitForFence(s)
 	}
 }
 
@@ -265,6 +263,9 @@ func (r *Reader) pullJoining(sink Sink, limit int, position relay.LSN) (more boo
 		}
 		if st.fresh {
 			st.jump()
+			if st.open != 0 && !st.fenced {
+				st.await()
+			}
 		}
 		for len(st.view) > 0 {
 			if sink.Len() >= limit {
@@ -274,8 +275,8 @@ func (r *Reader) pullJoining(sink Sink, limit int, position relay.LSN) (more boo
 		}
 		switch {
 		case st.partial:
-		case !st.Live && (st.visible == nil || position >= st.fence):
-			st.Live, st.visible = true, nil
+		case !st.Live && position >= st.fence:
+			st.Live, st.fresh, st.visible = true, false, nil
 			st.unfence()
 			r.note(st, sink, "live", position)
 		case st.Live && st.Cursor < r.Refresh && st.Cursor < position:
@@ -285,9 +286,25 @@ func (r *Reader) pullJoining(sink Sink, limit int, position relay.LSN) (more boo
 	return false
 }
 
+// await makes the stream wait for the end of the transaction that was open when it was attached: a cursor before
+// that would promise it.
+func (st *Stream) await() {
+	s := st.Shape.Source
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	st.fence = st.position + 1
+	st.waitForFence(s)
+}
+
+// waitForFence has the source tell when it moves; with its lock held.
+func (st *Stream) waitForFence(s *Source) {
+	st.fenced = true
+	st.Shape.fenced++
+	s.fenced[st.Shape] = struct{}{}
+}
+
 // jump leaves out what came before live, and the rest of a transaction that is in the middle of it.
 func (st *Stream) jump() {
-	st.fresh = false
 	n := len(st.view)
 	if n > 0 && st.view[n-1].more() && !st.view[n-1].schema {
 		st.skip = st.view[n-1].xid

@@ -59,13 +59,13 @@ func (r *Replay) Row(ctx context.Context, kind byte, table uint32, old, new rela
 	return r.add(ctx, change)
 }
 
-// Truncate takes in a TRUNCATE; ErrLagged where it can't be replayed, because it was of some partitions alone.
+// Truncate takes in a TRUNCATE; ErrTable where it can't be replayed, because it was of some partitions alone.
 func (r *Replay) Truncate(ctx context.Context, tables []uint32) error {
 	switch n := hit(r.set.relation, tables); {
 	case n == 0:
 		return nil
 	case n < len(r.set.relation.Leaves):
-		return ErrLagged
+		return ErrTable
 	}
 	return r.add(ctx, truncate)
 }

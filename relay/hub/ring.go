@@ -1,6 +1,10 @@
 package hub
 
-import "pgrelay/relay"
+import (
+	"slices"
+
+	"pgrelay/relay"
+)
 
 // entry is one ready frame in a shape's ring.
 type entry struct {
@@ -51,6 +55,7 @@ type frames struct {
 	bytes int
 	chunk []byte
 	order []*Shape // the ring of each entry, oldest first
+	dead  int      // how many of order belong to shapes that have ended
 }
 
 // keep copies a frame into the log.
@@ -78,6 +83,7 @@ func (f *frames) dropFirst() {
 	f.order[0] = nil
 	f.order = f.order[1:]
 	if len(s.ring.entries) == 0 {
+		f.dead--
 		return // the shape has ended and took its entries along
 	}
 	f.bytes -= len(s.ring.entries[0].frame)
@@ -89,6 +95,11 @@ func (f *frames) forget(s *Shape) {
 	for i := range s.ring.entries {
 		f.bytes -= len(s.ring.entries[i].frame)
 	}
+	f.dead += len(s.ring.entries)
 	s.ring.base = s.ring.head()
 	s.ring.entries = nil
+	if f.dead > 1024 && f.dead > len(f.order)/2 {
+		f.order = slices.DeleteFunc(f.order, func(o *Shape) bool { return o.ended != "" })
+		f.dead = 0
+	}
 }

@@ -41,8 +41,10 @@ type Shape struct {
 	prefix  prefix
 	framer  framer
 	touched bool
-	ring    ring
-	refs    int
+	// split tells that the open transaction's frames have a schema message among them.
+	split bool
+	ring  ring
+	refs  int
 	// fenced counts the streams that wait for the source to pass a position.
 	fenced int
 	// ended is the reason of the resync that ended the shape; empty while it lives.

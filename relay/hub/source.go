@@ -120,6 +120,14 @@ func (s *Source) Begin(xid uint64, at int64) {
 func (s *Source) abandon() {
 	for _, shape := range s.tx.touched {
 		shape.touched, shape.framer.part = false, 0
+		if shape.split && shape.ended == "" {
+			// Clients throw the transaction away, and the schema message with it.
+			shape.ended = reasonSchemaChanged
+			delete(shape.owner.shapes, shape.key)
+			s.remove(shape)
+			s.markDirty(shape)
+		}
+		shape.split = false
 	}
 	s.tx.touched = s.tx.touched[:0]
 	s.tx.open = false
@@ -142,6 +150,7 @@ func (s *Source) Row(kind byte, table uint32, old, new relay.Tuple) error {
 		if t.owner.relation.InsertOnly && kind != 'I' {
 			continue // another relation has the table's updates published
 		}
+		t.owner.wider = t.owner.wider || t.wider
 		oldRow, newRow := row{s.old, t.index, t.fill}, row{s.new, t.index, t.fill}
 		for _, set := range t.owner.sets {
 			if change, shown := set.encode(s.change, kind, oldRow, newRow, old != nil, t.full && old != nil); shown {
@@ -220,7 +229,7 @@ func (s *Source) Commit(end relay.LSN) {
 		if shape.ended == "" {
 			s.emit(shape, shape.framer.endLast(end), s.tx.xid, end)
 		}
-		shape.touched = false
+		shape.touched, shape.split = false, false
 		shape.framer.shrink()
 	}
 	s.tx.touched = s.tx.touched[:0]
@@ -247,6 +256,8 @@ type published struct {
 	shapes   map[string]*Shape
 	// barrier is the position before which cursors are answered with a snapshot.
 	barrier relay.LSN
+	// wider tells that rows came with columns that the relation doesn't know: it can't grow by them any more.
+	wider bool
 	// drifted tells that the stream no longer has the relation's columns.
 	drifted bool
 }

@@ -18,13 +18,14 @@ const table = 4711
 func relation() *relay.Relation {
 	r := &relay.Relation{Name: "shop.orders", Server: "shop", Schema: "public", Table: "orders", OID: table,
 		Key: []int{0}, Leaves: []relay.Leaf{{OID: table, Identity: relay.IdentityDefault, Key: []string{"id"}}}, Fingerprint: "1"}
-	for _, c := range []struct {
+	for i, c := range []struct {
 		name, typ string
 		oid       uint32
 	}{{"id", "bigint", 20}, {"status", "text", 25}, {"note", "text", 25}} {
-		r.Columns = append(r.Columns, relay.Column{Name: c.name, Source: c.name, TypeName: c.typ,
+		r.Columns = append(r.Columns, relay.Column{Name: c.name, Source: c.name, TypeName: c.typ, Number: int16(i + 1), Stamp: c.name,
 			Type: &relay.Type{OID: c.oid, Name: c.typ, Kind: relay.KindBase, Delimiter: ','}})
 	}
+	r.Highest = 3
 	return r
 }
 
@@ -349,7 +350,7 @@ func TestAddedColumnGoesOn(t *testing.T) {
 	grown := *r
 	fill := "low"
 	grown.Columns = append(slices.Clone(r.Columns), relay.Column{Name: "priority", Source: "priority", TypeName: "text",
-		Type: r.Columns[1].Type, Filled: true, Fill: &fill})
+		Type: r.Columns[1].Type, Filled: true, Fill: &fill, Number: 4, Stamp: "priority"})
 	grown.Fingerprint = "2"
 	s.SetRelations([]*relay.Relation{&grown}, 500)
 	write(t, s, 7, 200, func() error { return s.Row('I', table, nil, tuple("1", "old form", nil)) })

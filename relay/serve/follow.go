@@ -3,6 +3,7 @@ package serve
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -110,6 +111,9 @@ func (s *Server) adopt(ctx context.Context, found *warehouse.Warehouse) {
 			}
 			continue
 		}
+		if source.Err != nil && s.held(source) {
+			continue // another name of a source that streams, which could not be reached just now
+		}
 		s.captures[name] = s.start(ctx, source)
 	}
 	s.mu.Unlock()
@@ -122,11 +126,26 @@ func (s *Server) adopt(ctx context.Context, found *warehouse.Warehouse) {
 	s.nudge()
 }
 
+// held tells that a capture follows the database behind one of the source's servers.
+func (s *Server) held(source *warehouse.Source) bool {
+	for _, r := range s.captures {
+		for _, server := range source.Servers {
+			if slices.Contains(r.source.Servers, server) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 func (s *Server) start(ctx context.Context, source *warehouse.Source) *running {
 	cfg := s.cfg.Capture
 	cfg.Logger, cfg.Metrics, cfg.Changed = s.cfg.Logger, s.metrics.Source(source.Name), s.nudge
 	cfg.SnapshotStarted = s.metrics.Snapshot
 	cfg.Watch = rulesRelation
+	if cfg.Heartbeat <= 0 || cfg.Heartbeat > s.cfg.RulesTimeout/3 {
+		cfg.Heartbeat = min(10*time.Second, s.cfg.RulesTimeout/3)
+	}
 	cfg.Touched = s.rulesTouched
 	h := hub.NewSource(source.Name, s.cfg.FrameBytes, s.handler)
 	ctx, stop := context.WithCancel(ctx)

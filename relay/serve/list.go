@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -52,14 +53,9 @@ func (s *Server) looked() bool {
 func (s *Server) List(w io.Writer) {
 	s.mu.Lock()
 	found := s.warehouse
-	names := make([]string, 0, len(s.captures))
-	for name := range s.captures {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	captures := s.captures
+	captures := maps.Clone(s.captures)
 	s.mu.Unlock()
-	for _, name := range names {
+	for _, name := range slices.Sorted(maps.Keys(captures)) {
 		r := captures[name]
 		fmt.Fprintf(w, "\nsource %s at %s\n", name, r.source.Address())
 		in := r.Inspection()

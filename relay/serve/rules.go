@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -19,68 +20,94 @@ const rulesRelation = "web_socket_event_system_events.rules"
 // rulesWait bounds how long the rules' table is read again until it shows an edit that the stream has brought.
 const rulesWait = 10 * time.Second
 
-// rulesTouched notes an edit of the rules.
+// rulesTouched notes an edit of the rules. It is called under a hub's lock.
 func (s *Server) rulesTouched(xid uint64) {
-	s.mu.Lock()
-	s.editXID = max(s.editXID, xid)
-	s.mu.Unlock()
+	s.edits.mu.Lock()
+	s.edits.count++
+	s.edits.pending = append(s.edits.pending, xid)
+	s.edits.mu.Unlock()
 	s.nudge()
 }
 
-// silenced tells that the rules have not been heard for so long that subscriptions must wait, and are in force
-// still.
-func (s *Server) silenced() bool {
+// rulesSource is the capture that hears of edits; found is false before the warehouse was read, and the capture nil
+// where there is no table of rules.
+func (s *Server) rulesSource() (r *running, conn *pgx.ConnConfig, found bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.listening() {
-		s.heardAt = time.Now()
-		return s.editXID > s.readXID || !s.heard && s.rulesErr == ""
-	}
-	return s.heard && time.Since(s.heardAt) > s.cfg.RulesTimeout
-}
-
-// listening tells that edits of the rules arrive. A warehouse without the table has nothing to be heard.
-func (s *Server) listening() bool {
 	if s.warehouse == nil {
-		return false
+		return nil, nil, false
 	}
 	if s.warehouse.Rules.Source == "" {
-		return true
+		return nil, nil, true
 	}
-	r := s.captures[s.warehouse.Rules.Source]
+	if r = s.captures[s.warehouse.Rules.Source]; r == nil {
+		return nil, nil, false
+	}
+	return r, r.source.Conn, true
+}
+
+// listening tells since when edits of the rules are known to have arrived. A warehouse without the table has nothing
+// to be heard.
+func listening(r *running, found bool) (since time.Time, ok bool) {
+	if !found {
+		return since, false
+	}
 	if r == nil {
-		return false
+		return time.Now(), true
 	}
-	ok, _ := r.Available()
-	return ok && r.Hub.Relation(rulesRelation) != nil
+	if ok, _ := r.Available(); !ok || r.Hub.Relation(rulesRelation) == nil {
+		return since, false
+	}
+	return r.Heard(), true
+}
+
+// silenced tells that the directory must be made anew: the rules have not been heard for so long that subscriptions
+// must wait, or they could be read again.
+func (s *Server) silenced() bool {
+	r, _, found := s.rulesSource()
+	since, ok := listening(r, found)
+	s.edits.mu.Lock()
+	count := s.edits.count
+	s.edits.mu.Unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if ok && since.After(s.heardAt) {
+		s.heardAt = since
+	}
+	fresh := time.Since(s.heardAt) <= s.cfg.RulesTimeout
+	if !s.heard {
+		return ok && fresh && s.rulesErr == ""
+	}
+	return !fresh || ok && count != s.readEdits
 }
 
 // refreshRules reads the rules where they may have changed, and decides whether they are in force.
 func (s *Server) refreshRules(ctx context.Context) {
-	s.mu.Lock()
-	listening := s.listening()
-	var r *running
-	if s.warehouse != nil && s.warehouse.Rules.Source != "" {
-		r = s.captures[s.warehouse.Rules.Source]
-	}
-	known := s.warehouse != nil
-	lives, edit := 0, s.editXID
+	r, conn, found := s.rulesSource()
+	since, ok := listening(r, found)
+	lives := 0
 	if r != nil {
 		lives = r.Lives()
 	}
-	fresh := s.heard && s.readXID >= edit && s.readLife == lives
+	s.edits.mu.Lock()
+	count, pending := s.edits.count, slices.Clone(s.edits.pending)
+	s.edits.mu.Unlock()
+	s.mu.Lock()
+	if ok && since.After(s.heardAt) {
+		s.heardAt = since
+	}
+	silent := time.Since(s.heardAt) > s.cfg.RulesTimeout
+	if silent || s.rules == nil && !ok {
+		s.heard = false
+	}
+	fresh := s.heard && s.readEdits == count && s.readLife == lives
 	s.mu.Unlock()
 	switch {
-	case !listening:
-		s.mu.Lock()
-		if time.Since(s.heardAt) > s.cfg.RulesTimeout || s.rules == nil {
-			s.heard = false
-		}
-		s.mu.Unlock()
-	case known && r == nil:
-		s.install(nil, 0, 0)
-	case !fresh:
-		rules, err := readRules(ctx, r.source.Conn, r.Hub.Relation(rulesRelation), edit)
+	case !ok || silent || fresh:
+	case r == nil:
+		s.install(nil, count, 0)
+	default:
+		rules, err := readRules(ctx, conn, r.Hub.Relation(rulesRelation), pending)
 		if err != nil {
 			s.mu.Lock()
 			s.rulesErr, s.heard = err.Error(), false
@@ -89,12 +116,15 @@ func (s *Server) refreshRules(ctx context.Context) {
 			time.AfterFunc(time.Second, s.nudge)
 			return
 		}
-		s.install(rules, edit, lives)
+		s.install(rules, count, lives)
+		s.edits.mu.Lock()
+		s.edits.pending = s.edits.pending[len(pending):]
+		s.edits.mu.Unlock()
 	}
 }
 
 // install puts rules in force.
-func (s *Server) install(rules []relay.Rule, edit uint64, lives int) {
+func (s *Server) install(rules []relay.Rule, edits, lives int) {
 	set := rule.New(rules)
 	for _, b := range set.Broken() {
 		s.log.Error().Str("rule", b.Rule).Str("reason", b.Reason).Msg("rule cannot be used and denies")
@@ -102,12 +132,12 @@ func (s *Server) install(rules []relay.Rule, edit uint64, lives int) {
 	s.metrics.RulesBroken.Set(float64(len(set.Broken())))
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.rules, s.readXID, s.readLife, s.heard, s.heardAt, s.rulesErr = set, edit, lives, true, time.Now(), ""
+	s.rules, s.readEdits, s.readLife, s.heard, s.rulesErr = set, edits, lives, true, ""
 }
 
-// readRules reads the rules' table at its source, once it shows the transaction edit.
-func readRules(ctx context.Context, cfg *pgx.ConnConfig, r *relay.Relation, edit uint64) ([]relay.Rule, error) {
-	if r == nil {
+// readRules reads the rules' table at its source, once it shows the edits.
+func readRules(ctx context.Context, cfg *pgx.ConnConfig, r *relay.Relation, edits []uint64) ([]relay.Rule, error) {
+	if r == nil || cfg == nil {
 		return nil, errors.New("the rules' table is not published")
 	}
 	ctx, cancel := context.WithTimeout(ctx, rulesWait)
@@ -118,7 +148,7 @@ func readRules(ctx context.Context, cfg *pgx.ConnConfig, r *relay.Relation, edit
 	}
 	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
 	for pause := time.Millisecond; ; pause *= 2 {
-		rules, seen, err := readRulesOnce(ctx, conn, r, edit)
+		rules, seen, err := readRulesOnce(ctx, conn, r, edits)
 		if err != nil || seen {
 			return rules, err
 		}
@@ -130,7 +160,7 @@ func readRules(ctx context.Context, cfg *pgx.ConnConfig, r *relay.Relation, edit
 	}
 }
 
-func readRulesOnce(ctx context.Context, conn *pgx.Conn, r *relay.Relation, edit uint64) (rules []relay.Rule, seen bool, err error) {
+func readRulesOnce(ctx context.Context, conn *pgx.Conn, r *relay.Relation, edits []uint64) (rules []relay.Rule, seen bool, err error) {
 	tx, err := conn.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly})
 	if err != nil {
 		return nil, false, fmt.Errorf("read the rules: %w", err)
@@ -141,7 +171,7 @@ func readRulesOnce(ctx context.Context, conn *pgx.Conn, r *relay.Relation, edit 
 		return nil, false, fmt.Errorf("read the rules: %w", err)
 	}
 	v, err := hub.ParseVisibility(text)
-	if err != nil || edit != 0 && !v.Sees(edit) {
+	if err != nil || slices.ContainsFunc(edits, func(xid uint64) bool { return !v.Sees(xid) }) {
 		return nil, false, err
 	}
 	rows, err := tx.Query(ctx, `select id, name, enabled, coalesce(relation, ''), coalesce(event::text, ''), coalesce(roles, '{}'),

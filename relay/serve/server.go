@@ -3,6 +3,7 @@ package serve
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"sync"
@@ -30,6 +31,9 @@ type Server struct {
 	admin   net.Listener
 	changed chan struct{} // one place: the directory must be made anew
 
+	edits edits
+
+	// mu is never held while a hub is asked for anything.
 	mu        sync.Mutex
 	warehouse *warehouse.Warehouse
 	failure   string // why the warehouse can't be read; empty when it can
@@ -38,12 +42,18 @@ type Server struct {
 	rulesErr  string
 	heardAt   time.Time
 	heard     bool
-	// editXID is the last transaction that edited the rules, readXID the last that the rules in force show, and
-	// readLife in which life of their source they were read.
-	editXID    uint64
-	readXID    uint64
+	// readEdits is how many edits the rules in force show, and readLife in which life of their source they were read.
+	readEdits  int
 	readLife   int
 	discovered time.Time
+}
+
+// edits are the transactions that have edited the rules. A stream notes them under its hub's lock, so the server's own
+// lock is not for them.
+type edits struct {
+	mu      sync.Mutex
+	count   int
+	pending []uint64 // not known to be visible to a query
 }
 
 // running is a capture and how to stop it.
@@ -149,13 +159,18 @@ func (s *Server) direct(ctx context.Context) error {
 
 // count counts the shapes.
 func (s *Server) count() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	n := 0
-	for _, r := range s.captures {
+	for _, r := range s.running() {
 		n += r.Hub.Shapes()
 	}
 	s.metrics.Shapes.Set(float64(n))
+}
+
+// running are the captures by source, as they are now.
+func (s *Server) running() map[string]*running {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return maps.Clone(s.captures)
 }
 
 func (s *Server) directory() *session.Directory {

@@ -48,6 +48,8 @@ type stream struct {
 	reader  *reader
 	ids     []*subscription
 	resumed bool
+	// owner is the id whose rows a resumed stream goes on from.
+	owner *subscription
 }
 
 // subscription is one id of the client.
@@ -193,6 +195,9 @@ func (s *session) tick(now time.Time) {
 		}
 	}
 	for _, sub := range s.subs {
+		if s.closed {
+			return
+		}
 		if sub.waiting == wire.WaitUnavailable && now.After(sub.retryAt) {
 			s.begin(sub)
 		}

@@ -38,8 +38,12 @@ func (s *session) begin(sub *subscription) {
 	s.loop.readers[shape] = append(s.loop.readers[shape], s)
 	position, ok := c.Hub.Since(shape, sub.since)
 	st.resumed = sub.since != "" && ok && c.Covers(position)
+	st.owner = sub
 	s.attach(sub, st)
 	s.subscribed(sub, st.resumed, false)
+	if s.closed {
+		return // the answer was one too many
+	}
 	wake := func() { s.loop.wake(s) }
 	switch {
 	case st.resumed:
@@ -89,7 +93,7 @@ func (s *session) detach(sub *subscription) {
 	if st == nil {
 		return
 	}
-	if counts := st.resumed || st.Live; counts && st.Cursor != sub.attached {
+	if counts := st.Live || st.resumed && sub == st.owner; counts && st.Cursor != sub.attached {
 		sub.since = st.CursorText()
 	}
 	sub.stream = nil
@@ -187,6 +191,8 @@ func (s *session) lostStream(st *stream) {
 		s.restart(st, st.Lost)
 	case errors.Is(st.Err, hub.ErrSchema):
 		s.restart(st, wire.ReasonSchemaChanged)
+	case errors.Is(st.Err, hub.ErrTable):
+		s.restart(st, wire.ReasonTableChanged)
 	case errors.Is(st.Err, hub.ErrLimit):
 		for _, sub := range slices.Clone(st.ids) {
 			s.detach(sub)
@@ -225,6 +231,9 @@ func (s *session) reconcile() {
 func (s *session) reconcileStream(st *stream) {
 	c, relation, spec, err := s.h.directory.Load().resolve(s.principal, st.ids[0])
 	if err != nil {
+		if s.withdraw() {
+			return
+		}
 		for _, sub := range slices.Clone(st.ids) {
 			s.deny(sub, err)
 		}
@@ -234,7 +243,17 @@ func (s *session) reconcileStream(st *stream) {
 	if shape != nil {
 		c.Hub.Release(shape)
 	}
-	if shape != st.Shape && st.Lost == "" && !st.Shape.Ended() {
+	if shape != st.Shape && st.Lost == "" && !st.Shape.Ended() && !s.withdraw() {
 		s.restart(st, wire.ReasonRuleChanged)
 	}
+}
+
+// withdraw closes a connection that has not taken frames which were made under the old rules: they can't be taken
+// back one by one, and it comes again.
+func (s *session) withdraw() bool {
+	if s.conn.Pending() == 0 {
+		return false
+	}
+	s.end(wire.CloseGoingAway, "the rules have changed; connect again")
+	return true
 }

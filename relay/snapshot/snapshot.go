@@ -25,12 +25,15 @@ var settings = [][2]string{
 	{"search_path", "pg_catalog"},
 	{"row_security", "off"},
 	{"statement_timeout", "0"},
-	{"lock_timeout", "0"},
+	{"lock_timeout", "2s"},
 	{"idle_in_transaction_session_timeout", "0"},
 }
 
 // ErrChanged tells that the table is no longer as the relation says.
 var ErrChanged = errors.New("the table's catalog entries have changed")
+
+// ErrLocked tells that the table is locked against readers: try again later, without holding anything meanwhile.
+var ErrLocked = errors.New("the table is locked")
 
 // ErrRace tells that transactions which the stream has brought stayed invisible for too long: they wait for a
 // synchronous standby.
@@ -93,7 +96,11 @@ func attempt(ctx context.Context, conn *pgx.Conn, req Request) (result Result, s
 		return result, false, err
 	}
 	// The lock takes no snapshot, so a rewriting ALTER is before it as a whole or waits.
-	if _, err := tx.Exec(ctx, "lock table "+only(req.Relation)+" in access share mode"); err != nil {
+	_, err = tx.Exec(ctx, "lock table "+only(req.Relation)+" in access share mode")
+	if isLockTimeout(err) {
+		return result, false, ErrLocked
+	}
+	if err != nil {
 		return result, false, fmt.Errorf("lock %s: %w", req.Relation.Name, err)
 	}
 	if err := tx.QueryRow(ctx, "select pg_catalog.pg_current_snapshot()::text").Scan(&result.Snapshot); err != nil {
@@ -121,6 +128,11 @@ func attempt(ctx context.Context, conn *pgx.Conn, req Request) (result Result, s
 		return result, false, fmt.Errorf("end the snapshot: %w", err)
 	}
 	return result, true, nil
+}
+
+func isLockTimeout(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && pg.Code == "55P03"
 }
 
 func pin(ctx context.Context, tx pgx.Tx) error {

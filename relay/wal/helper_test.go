@@ -87,7 +87,11 @@ func (d *db) advance(slot string) relay.LSN {
 // prepare wants no waiting.
 func (d *db) prepare(publication uint32, fresh bool) *Slots {
 	d.t.Helper()
-	s, err := Prepare(d.t.Context(), d.conn, publication, fresh, func(reason string) { d.t.Errorf("waits: %s", reason) })
+	var last uint64
+	if fresh {
+		last = 1
+	}
+	s, err := Prepare(d.t.Context(), d.conn, publication, last, func(reason string) { d.t.Errorf("waits: %s", reason) })
 	if err != nil {
 		d.t.Fatal(err)
 	}

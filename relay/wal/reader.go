@@ -5,6 +5,8 @@ import (
 	"errors"
 	"io"
 	"net"
+	"sync/atomic"
+	"time"
 )
 
 const (
@@ -20,11 +22,13 @@ type reader struct {
 	conn     net.Conn
 	buf      []byte
 	from, to int
+	heard    atomic.Int64 // when bytes came last, in Unix nanoseconds
 	moderation
 }
 
 func newReader(conn net.Conn) *reader {
 	r := &reader{conn: conn, buf: make([]byte, readBuffer)}
+	r.heard.Store(time.Now().UnixNano())
 	if sc, ok := conn.(*net.TCPConn); ok && moderates {
 		r.raw, _ = sc.SyscallConn()
 	}
@@ -60,6 +64,7 @@ func (r *reader) fill(need int) error {
 		r.room(need)
 		n, err := r.read(r.conn, r.buf[r.to:])
 		r.to += n
+		r.heard.Store(time.Now().UnixNano())
 		if n == 0 && err == nil {
 			err = io.ErrNoProgress
 		}

@@ -27,8 +27,10 @@ type Slots struct {
 	// Gap tells that the slots are new, so that no earlier position can be continued.
 	Gap bool
 	// Lost tells that the server had dropped WAL that a slot still needed.
-	Lost    bool
-	anchors []int
+	Lost bool
+	// Anchored is the newest anchor's position; 0 without one.
+	Anchored relay.LSN
+	anchors  []int
 }
 
 // anchorsKept is how many anchors there are between two moves: the window that survives a restart is then
@@ -61,13 +63,14 @@ func (s *Slots) anchor(n int) string {
 
 // Prepare makes the live slot ready to stream from the start of the window: the oldest anchor's copy, or the
 // live slot as it is where there is no anchor, or a new slot under a new epoch. waiting is called with the
-// reason whenever something has to be waited for. fresh asks for a new epoch in any case.
-func Prepare(ctx context.Context, conn *pgx.Conn, publication uint32, fresh bool, waiting func(reason string)) (*Slots, error) {
+// reason whenever something has to be waited for. last is the epoch that the relay had before and can't go on with,
+// so that a new one begins in any case; 0 at the relay's start.
+func Prepare(ctx context.Context, conn *pgx.Conn, publication uint32, last uint64, waiting func(reason string)) (*Slots, error) {
 	all, err := list(ctx, conn, publication)
 	if err != nil {
 		return nil, err
 	}
-	s := &Slots{Publication: publication}
+	s := &Slots{Publication: publication, Epoch: last}
 	var live *slot
 	var anchors []slot
 	for i := range all {
@@ -79,7 +82,7 @@ func Prepare(ctx context.Context, conn *pgx.Conn, publication uint32, fresh bool
 		c := all[i]
 		s.Lost = s.Lost || c.lost
 		switch {
-		case c.publication != publication || c.epoch != s.Epoch || fresh:
+		case c.publication != publication || c.epoch != s.Epoch || last > 0:
 		case c.anchor == 0:
 			live = &all[i]
 		case !c.lost:
@@ -196,6 +199,7 @@ func (s *Slots) rewind(ctx context.Context, conn *pgx.Conn, live *slot, anchors 
 			}
 		}
 		s.anchors = append(s.anchors, a.anchor)
+		s.Anchored = a.confirmed
 	}
 	return nil
 }

@@ -241,7 +241,7 @@ func TestPrepareWaitsForAnotherProcess(t *testing.T) {
 		defer stream.Close()
 		pid := scan[string](d, `select active_pid::text from pg_replication_slots where slot_name = $1`, s.Live())
 		waited := 0
-		again, err := Prepare(t.Context(), d.conn, 7, false, func(reason string) {
+		again, err := Prepare(t.Context(), d.conn, 7, 0, func(reason string) {
 			waited++
 			if want := "slot pgrelay_7_1_live is still in use by process " + pid; reason != want {
 				t.Errorf("got %q, want %q", reason, want)
@@ -264,7 +264,7 @@ func TestPrepareEndsWithItsContext(t *testing.T) {
 		}
 		defer stream.Close()
 		ctx, cancel := context.WithCancel(t.Context())
-		if _, err := Prepare(ctx, d.conn, 7, false, func(string) { cancel() }); !errors.Is(err, context.Canceled) {
+		if _, err := Prepare(ctx, d.conn, 7, 0, func(string) { cancel() }); !errors.Is(err, context.Canceled) {
 			t.Errorf("got %v, want canceled", err)
 		}
 	})
@@ -289,7 +289,7 @@ func TestANewSlotTellsWhatItWaitsFor(t *testing.T) {
 			t.Fatal(err)
 		}
 		var reasons []string
-		s, err := Prepare(t.Context(), d.conn, 7, false, func(reason string) {
+		s, err := Prepare(t.Context(), d.conn, 7, 0, func(reason string) {
 			reasons = append(reasons, reason)
 			if err := tx.Rollback(t.Context()); err != nil {
 				t.Error(err)
@@ -316,7 +316,7 @@ func TestSlotProblemsNameTheRemedy(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			on(t, c.settings, func(t *testing.T, d *db) {
 				d.exec(c.prepare)
-				_, err := Prepare(t.Context(), d.conn, 7, false, func(reason string) { t.Errorf("waits: %s", reason) })
+				_, err := Prepare(t.Context(), d.conn, 7, 0, func(reason string) { t.Errorf("waits: %s", reason) })
 				var problem *relay.Problem
 				if !errors.As(err, &problem) || !strings.Contains(problem.Remedy, c.want) {
 					t.Errorf("got %v, want a remedy with %q", err, c.want)

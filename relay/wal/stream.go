@@ -18,8 +18,14 @@ import (
 	"pgrelay/relay"
 )
 
-// statusEvery is how often the server hears what was received, beside its own requests.
-const statusEvery = time.Second
+const (
+	// statusEvery is how often the server hears what was received, beside its own requests.
+	statusEvery = time.Second
+	// replyEvery is how often it is asked for a sign of life, and silence how long it may be silent: as long as
+	// wal_sender_timeout's default, since it may be busy sorting a large transaction.
+	replyEvery = 10 * time.Second
+	silence    = time.Minute
+)
 
 // Stream is the CopyBoth stream of one START_REPLICATION. Next is for one goroutine; Received and Close for any.
 type Stream struct {
@@ -136,8 +142,14 @@ func (s *Stream) Buffered() bool { return s.reader.buffered() }
 func (s *Stream) Received(lsn relay.LSN) { s.received.Store(uint64(lsn)) }
 
 // Report sends a status now.
-func (s *Stream) Report() error {
+func (s *Stream) Report() error { return s.send(false) }
+
+// send sends a status; reply asks the server to answer.
+func (s *Stream) send(reply bool) error {
 	var m [39]byte
+	if reply {
+		m[38] = 1
+	}
 	lsn := s.received.Load()
 	m[0], m[5] = 'd', 'r'
 	binary.BigEndian.PutUint32(m[1:], 38)
@@ -154,12 +166,17 @@ func (s *Stream) Report() error {
 func (s *Stream) report() {
 	tick := time.NewTicker(statusEvery)
 	defer tick.Stop()
+	asked := time.Now()
 	for {
 		select {
 		case <-s.closed:
 			return
-		case <-tick.C:
-			if s.Report() != nil {
+		case now := <-tick.C:
+			reply := now.Sub(asked) > replyEvery
+			if reply {
+				asked = now
+			}
+			if now.Sub(time.Unix(0, s.reader.heard.Load())) > silence || s.send(reply) != nil {
 				_ = s.conn.Close()
 				return
 			}

@@ -130,14 +130,16 @@ func (b *builder) fingerprint() string {
 		head = append(head, fmt.Sprint(l.OID), l.Schema, l.Table, string(l.Identity), key)
 	}
 	lines := []string{digest(head...)}
-	for _, c := range r.Columns {
+	for i := range r.Columns {
+		c := &r.Columns[i]
 		stamp := []string{c.Source, c.TypeName, b.catalog.typeStamps[c.Type.OID]}
 		for _, owner := range append([]*class{b.class}, b.leaves...) {
 			if a := b.catalog.attribute(owner.oid, c.Source); a != nil {
 				stamp = append(stamp, a.stamp)
 			}
 		}
-		lines = append(lines, fmt.Sprintf("%q %s", c.Name, digest(stamp...)))
+		c.Stamp = digest(stamp...)
+		lines = append(lines, fmt.Sprintf("%q %s", c.Name, c.Stamp))
 	}
 	return strings.Join(lines, "\n")
 }

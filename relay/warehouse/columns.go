@@ -27,9 +27,12 @@ func (b *builder) columns() *Skip {
 		if !whole(b.catalog.types[a.typ]) {
 			return b.skip("", "the type of column %s is being changed", relay.Ident(f.Name))
 		}
-		c := relay.Column{Name: f.Name, Source: f.Remote, TypeName: a.typeName, Type: b.catalog.types[a.typ], NotNull: a.notNull}
+		c := relay.Column{Name: f.Name, Source: f.Remote, TypeName: a.typeName, Type: b.catalog.types[a.typ], NotNull: a.notNull, Number: a.number}
 		c.Fill, c.Filled = b.fill(f.Remote)
 		b.relation.Columns = append(b.relation.Columns, c)
+	}
+	for _, a := range b.catalog.attributes[b.class.oid] {
+		b.relation.Highest = max(b.relation.Highest, a.number)
 	}
 	if len(b.relation.Columns) == 0 {
 		return b.skip("", "it has no columns that the stream carries")
