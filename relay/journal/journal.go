@@ -67,7 +67,9 @@ type Journal struct {
 	mu    sync.Mutex
 	start relay.LSN
 	end   relay.LSN
+	// txs[first:] are the transactions of the window; room before first is used again before more is taken.
 	txs   []Tx
+	first int
 	open  Tx
 	inTx  bool
 	bytes int
@@ -112,7 +114,7 @@ func (j *Journal) Append(message []byte) {
 	tx.bytes += size
 	j.bytes += size
 	if j.bytes > j.cfg.Bytes {
-		j.trim()
+		j.trim(time.Now())
 	}
 }
 
@@ -153,11 +155,14 @@ func (j *Journal) Commit(end relay.LSN) {
 	tx.End, tx.read = end, time.Now()
 	j.end = end
 	if !tx.whole {
-		j.txs, j.bytes, j.start = nil, 0, end
+		j.txs, j.first, j.bytes, j.start = nil, 0, 0, end
 		return
 	}
+	if j.first > 0 && len(j.txs) == cap(j.txs) && j.first >= len(j.txs)/4 {
+		j.compact()
+	}
 	j.txs = append(j.txs, tx)
-	j.trim()
+	j.trim(time.Now())
 }
 
 // Abandon drops the open transaction: the connection broke and it will come again.
@@ -175,22 +180,27 @@ func (j *Journal) Advance(lsn relay.LSN) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.end = max(j.end, lsn)
-	j.trim()
+	j.trim(time.Now())
 }
 
 // trim drops the oldest transactions while a bound is exceeded.
-func (j *Journal) trim() {
-	n := 0
-	for ; n < len(j.txs); n++ {
-		tx := &j.txs[n]
-		if j.bytes <= j.cfg.Bytes && uint64(j.end-min(j.end, tx.End)) <= j.cfg.WAL && time.Since(tx.read) <= j.cfg.Age {
+func (j *Journal) trim(now time.Time) {
+	for ; j.first < len(j.txs); j.first++ {
+		tx := &j.txs[j.first]
+		if j.bytes <= j.cfg.Bytes && uint64(j.end-min(j.end, tx.End)) <= j.cfg.WAL && now.Sub(tx.read) <= j.cfg.Age {
 			break
 		}
 		j.bytes -= tx.bytes
 		j.start = tx.End
 		*tx = Tx{}
 	}
-	j.txs = j.txs[n:]
+}
+
+// compact moves the transactions to the front.
+func (j *Journal) compact() {
+	n := copy(j.txs, j.txs[j.first:])
+	clear(j.txs[n:])
+	j.txs, j.first = j.txs[:n], 0
 }
 
 // Window returns where the window starts and ends.
@@ -204,7 +214,7 @@ func (j *Journal) Window() (start, end relay.LSN) {
 func (j *Journal) Size() (bytes, transactions int) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	return j.bytes, len(j.txs)
+	return j.bytes, len(j.txs) - j.first
 }
 
 // Covers tells that a reader at position can go on without a gap.
@@ -222,7 +232,7 @@ func (j *Journal) Next(position relay.LSN) (tx Tx, ok bool, err error) {
 	if position < j.start {
 		return Tx{}, false, ErrGone
 	}
-	lo, hi := 0, len(j.txs)
+	lo, hi := j.first, len(j.txs)
 	for lo < hi {
 		mid := int(uint(lo+hi) >> 1)
 		if j.txs[mid].End > position {
