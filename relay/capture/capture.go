@@ -92,6 +92,8 @@ type Capture struct {
 	looks        chan struct{} // one place: look at the catalog now
 	running      sync.WaitGroup
 	watched      atomic.Pointer[[]uint32]
+	// newest is the newest anchor's position: a cursor before it may be too old after a restart.
+	newest atomic.Uint64
 
 	// Of the watch alone.
 	anchored struct {
@@ -220,6 +222,17 @@ func (c *Capture) Lives() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.lives
+}
+
+// Refresh is the position before which a cursor should be renewed: it may leave the window soon, or has left what
+// would be the window after a restart.
+func (c *Capture) Refresh() relay.LSN {
+	j := c.Journal()
+	if j == nil {
+		return 0
+	}
+	start, end := j.Window()
+	return max(start+(end-start)/2, relay.LSN(c.newest.Load()))
 }
 
 // Heard is when something was written at the source that the stream has brought the relay past since.

@@ -107,6 +107,9 @@ func (c *Capture) attempt(ctx context.Context, load *hub.Load) (*hub.Visibility,
 	}
 	old := c.keepLog(ctx, conn.Conn(), load.Shape.Relation())
 	visible, fence, err := c.bringIn(ctx, conn.Conn(), load, old)
+	if err != nil && ctx.Err() != nil {
+		err = context.Cause(ctx) // what came of it on the connection says less
+	}
 	if err != nil || old != nil {
 		// The connection may be in the middle of a result, or hold a copy of the slot.
 		_ = conn.Hijack().PgConn().Conn().Close()

@@ -106,7 +106,12 @@ func (c *Capture) start(ctx context.Context, conn *pgx.Conn, source *warehouse.S
 			return nil, err
 		}
 		c.publications = published.OIDs
-		c.anchored.at, c.anchored.when = slots.Anchored, time.Now()
+		if slots.Anchored == 0 {
+			// Before anybody has a cursor: no restart finds a window that is shorter than theirs.
+			c.moveAnchor(ctx, conn, slots, slots.Start)
+		} else {
+			c.noteAnchor(slots.Anchored)
+		}
 		position = slots.Start
 		c.mu.Lock()
 		c.slots, c.afresh = slots, false

@@ -12,6 +12,7 @@ import (
 
 	"pgrelay/relay"
 	"pgrelay/relay/publication"
+	"pgrelay/relay/wal"
 	"pgrelay/relay/warehouse"
 )
 
@@ -219,7 +220,12 @@ func (w *watcher) round(ctx context.Context, force bool) error {
 			return err
 		}
 	}
-	w.moveAnchor(ctx)
+	c := w.c
+	window := c.journal.Config()
+	_, end := c.journal.Window()
+	if c.anchored.at == 0 || uint64(end-c.anchored.at) >= window.WAL/2 || time.Since(c.anchored.when) >= window.Age/2 {
+		c.moveAnchor(ctx, w.conn, c.slots, end)
+	}
 	return nil
 }
 
@@ -258,23 +264,22 @@ func (w *watcher) beat(ctx context.Context) error {
 // anchorRetry is how long a failed anchor is left alone: the stream doesn't need it.
 const anchorRetry = time.Minute
 
-// moveAnchor makes a new anchor whenever half of the window has passed.
-func (w *watcher) moveAnchor(ctx context.Context) {
-	c := w.c
-	window := c.journal.Config()
-	_, end := c.journal.Window()
-	if c.anchored.at != 0 && uint64(end-c.anchored.at) < window.WAL/2 && time.Since(c.anchored.when) < window.Age/2 {
-		return
-	}
+// moveAnchor makes a new anchor at the live slot's position, which is near at.
+func (c *Capture) moveAnchor(ctx context.Context, conn *pgx.Conn, slots *wal.Slots, at relay.LSN) {
 	if time.Now().Before(c.anchored.again) {
 		return
 	}
-	if err := c.slots.MoveAnchor(ctx, w.conn); err != nil {
+	if err := slots.MoveAnchor(ctx, conn); err != nil {
 		c.anchored.again = time.Now().Add(anchorRetry)
 		c.log.Warn().Err(err).Str("remedy", relay.Remedy(err)).Msg("no anchor could be made: a restart may find a shorter window")
 		return
 	}
-	c.anchored.at, c.anchored.when = end, time.Now()
+	c.noteAnchor(at)
+}
+
+func (c *Capture) noteAnchor(at relay.LSN) {
+	c.anchored.at, c.anchored.when = at, time.Now()
+	c.newest.Store(uint64(at))
 }
 
 // keepRemedy is for a slot that the server gave up.

@@ -186,12 +186,8 @@ func (s *session) tick(now time.Time) {
 		}{wire.TypePong})
 	}
 	for _, r := range s.readers {
-		if j := r.capture.Journal(); j != nil {
-			start, end := j.Window()
-			r.Refresh = start + (end-start)/2
-			if r.Stale() {
-				s.conn.Due()
-			}
+		if r.Refresh = r.capture.Refresh(); r.Stale() {
+			s.conn.Due()
 		}
 	}
 	for _, sub := range s.subs {
