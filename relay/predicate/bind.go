@@ -1,0 +1,167 @@
+package predicate
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"pgrelay/relay"
+)
+
+// Bound is a predicate with the values of its claims and parameters. It is immutable and safe for concurrent use.
+type Bound struct {
+	predicate *Predicate
+	claims    datum
+	params    []datum
+	truth     truthOf
+	key       string
+}
+
+// Bind gives the predicate its claims, a JSON object, and its parameters. A string is read as Postgres reads a literal of
+// the parameter's type, a number and a boolean as their text, an array as an array of these; for json and jsonb the value
+// itself is meant. A parameter that can't be read is an error that names it.
+func (p *Predicate) Bind(claims json.RawMessage, params []json.RawMessage) (*Bound, error) {
+	b := &Bound{predicate: p, claims: datum{x: emptyObject}}
+	if p.claims {
+		d, fault := parseJSON(alias(claims), false, false)
+		if fault != nil {
+			return nil, fmt.Errorf("read claims: %w", fault)
+		}
+		b.claims.x = d
+	}
+	if len(params) < len(p.params) {
+		return nil, fmt.Errorf("there are %d parameters, the predicate reads $%d", len(params), len(p.params))
+	}
+	for i, t := range p.params {
+		d, err := p.param(params[i], t)
+		if err != nil {
+			return nil, fmt.Errorf("parameter $%d: %w", i+1, err)
+		}
+		b.params = append(b.params, d)
+	}
+	build := newBuilder(p, b.claims, b.params)
+	b.truth = build.truth(p.root)
+	b.key = string(build.keyOf(nil, p.root))
+	return b, nil
+}
+
+// ParamTypes are what the parameters are, as format_type prints it, in their order.
+func (p *Predicate) ParamTypes() []string {
+	names := make([]string, len(p.params))
+	for i, t := range p.params {
+		names[i] = p.types.display(t)
+	}
+	return names
+}
+
+func (p *Predicate) param(raw json.RawMessage, oid uint32) (datum, error) {
+	raw = bytes.TrimSpace(raw)
+	if base := p.types.baseOf(oid); base == oidJSON || base == oidJSONB {
+		d, fault := p.types.input(base)(string(raw))
+		return d, wrap(fault)
+	}
+	text, null, err := p.paramText(raw, p.types.elemOf(oid) != 0)
+	if err != nil || null {
+		return nullDatum, err
+	}
+	read := p.types.input(oid)
+	if read == nil {
+		return datum{}, fmt.Errorf("values of type %s are not supported", p.types.display(oid))
+	}
+	d, fault := read(text)
+	return d, wrap(fault)
+}
+
+// wrap keeps a nil fault from becoming an error that isn't nil.
+func wrap(fault *Fault) error {
+	if fault == nil {
+		return nil
+	}
+	return fault
+}
+
+// paramText is the literal that a JSON value stands for.
+func (p *Predicate) paramText(raw []byte, list bool) (text string, null bool, err error) {
+	if len(raw) == 0 {
+		return "", false, fmt.Errorf("no value")
+	}
+	switch c := raw[0]; {
+	case c == 'n':
+		return "", true, nil
+	case c == '"':
+		err := json.Unmarshal(raw, &text)
+		return text, false, err
+	case c == '[' && list:
+		text, err := p.paramArray(raw)
+		return text, false, err
+	case c == '[' || c == '{':
+		return "", false, fmt.Errorf("an array or object, where one value is meant")
+	}
+	return string(raw), false, nil
+}
+
+func (p *Predicate) paramArray(raw []byte) (string, error) {
+	var items []json.RawMessage
+	if err := json.Unmarshal(raw, &items); err != nil {
+		return "", err
+	}
+	b := []byte{'{'}
+	for i, item := range items {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		item = bytes.TrimSpace(item)
+		if item[0] == '[' {
+			nested, err := p.paramArray(item)
+			if err != nil {
+				return "", err
+			}
+			b = append(b, nested...)
+			continue
+		}
+		text, null, err := p.paramText(item, false)
+		if err != nil {
+			return "", err
+		}
+		b = appendElement(b, datum{s: text, null: null}, textOut)
+	}
+	return string(append(b, '}')), nil
+}
+
+// Key identifies equal bindings: what doesn't depend on a row and reads claims or parameters has the same values.
+func (b *Bound) Key() string { return b.key }
+
+// keyOf appends the values of the largest such sub-expressions.
+func (b *builder) keyOf(key []byte, n *node) []byte {
+	if n.kind == kindConst {
+		return key
+	}
+	if n.depends() {
+		for _, arg := range n.args {
+			key = b.keyOf(key, arg)
+		}
+		return key
+	}
+	d, fault := b.compose(n)(nil)
+	text := ""
+	switch {
+	case fault != nil:
+		text = "!" + fault.Code
+	case d.null:
+		text = "-"
+	default:
+		if write := b.output(n.typ); write != nil {
+			text = "=" + write(d)
+		}
+	}
+	key = strconv.AppendInt(key, int64(len(text)), 10)
+	return append(append(key, ':'), text...)
+}
+
+// Eval decides a row, given by the relation's columns; only those of Columns are read. With Failed comes the fault.
+func (b *Bound) Eval(row []relay.Value) (Truth, *Fault) { return b.truth(row) }
+
+// String is the predicate's text.
+func (b *Bound) String() string { return strings.TrimSpace(b.predicate.source) }

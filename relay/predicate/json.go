@@ -1,0 +1,426 @@
+package predicate
+
+import (
+	"slices"
+	"strings"
+	"unicode/utf8"
+)
+
+// document is a parsed json or jsonb value.
+type document struct {
+	kind jsonKind
+	// text is a string's value or a number's canonical numeric.
+	text  string
+	elems []*document
+	// keys are an object's, sorted as jsonb sorts them (by length, then bytes) unless it is a json's.
+	keys []string
+	// raw is the text as it was written; of a json only.
+	raw string
+}
+
+type jsonKind uint8
+
+const (
+	jsonNull jsonKind = iota
+	jsonString
+	jsonNumber
+	jsonTrue
+	jsonFalse
+	jsonArray
+	jsonObject
+)
+
+func (d *document) scalar() bool { return d.kind < jsonArray }
+
+var emptyObject = &document{kind: jsonObject}
+
+// maxNesting of a document; Postgres' own limit is its stack's.
+const maxNesting = 1000
+
+// reader parses a document as json_in and jsonb_in do.
+// https://github.com/postgres/postgres/blob/REL_15_STABLE/src/common/jsonapi.c
+type reader struct {
+	s     string
+	at    int
+	depth int
+	// raw keeps texts, the order and the duplicates of keys, as json does.
+	raw bool
+	// loose doesn't look at what escapes stand for, as json_in.
+	loose bool
+}
+
+func parseJSON(s string, raw, loose bool) (*document, *Fault) {
+	r := &reader{s: s, raw: raw, loose: loose}
+	d, fault := r.value()
+	if fault != nil {
+		return nil, fault
+	}
+	r.space()
+	if r.at < len(s) {
+		return nil, faultJSON
+	}
+	return d, nil
+}
+
+func (r *reader) space() {
+	for r.at < len(r.s) && strings.IndexByte(" \t\n\r", r.s[r.at]) >= 0 {
+		r.at++
+	}
+}
+
+func (r *reader) next(c byte) bool {
+	r.space()
+	if r.at < len(r.s) && r.s[r.at] == c {
+		r.at++
+		return true
+	}
+	return false
+}
+
+func (r *reader) value() (*document, *Fault) {
+	r.space()
+	if r.at >= len(r.s) {
+		return nil, faultJSON
+	}
+	if r.depth++; r.depth > maxNesting {
+		return nil, inexact("a document is nested deeper than 1000")
+	}
+	start := r.at
+	d, fault := r.bare()
+	r.depth--
+	if fault == nil && r.raw {
+		d.raw = r.s[start:r.at]
+	}
+	return d, fault
+}
+
+func (r *reader) bare() (*document, *Fault) {
+	switch c := r.s[r.at]; {
+	case c == '{':
+		return r.object()
+	case c == '[':
+		return r.array()
+	case c == '"':
+		text, fault := r.str()
+		return &document{kind: jsonString, text: text}, fault
+	case c == '-' || c >= '0' && c <= '9':
+		return r.number()
+	}
+	for word, kind := range map[string]jsonKind{"null": jsonNull, "true": jsonTrue, "false": jsonFalse} {
+		if rest := r.s[r.at:]; strings.HasPrefix(rest, word) && (len(rest) == len(word) || !wordByte(rest[len(word)])) {
+			r.at += len(word)
+			return &document{kind: kind}, nil
+		}
+	}
+	return nil, faultJSON
+}
+
+// wordByte tells of bytes that make one token with letters before them.
+func wordByte(c byte) bool {
+	return c == '_' || c >= '0' && c <= '9' || c|0x20 >= 'a' && c|0x20 <= 'z' || c >= 0x80
+}
+
+func (r *reader) digits() bool {
+	start := r.at
+	for r.at < len(r.s) && r.s[r.at] >= '0' && r.s[r.at] <= '9' {
+		r.at++
+	}
+	return r.at > start
+}
+
+func (r *reader) number() (*document, *Fault) {
+	start := r.at
+	if r.s[r.at] == '-' {
+		r.at++
+	}
+	if r.at < len(r.s) && r.s[r.at] == '0' {
+		r.at++
+	} else if !r.digits() {
+		return nil, faultJSON
+	}
+	if r.at < len(r.s) && r.s[r.at] == '.' {
+		if r.at++; !r.digits() {
+			return nil, faultJSON
+		}
+	}
+	if r.at < len(r.s) && r.s[r.at]|0x20 == 'e' {
+		r.at++
+		if r.at < len(r.s) && (r.s[r.at] == '+' || r.s[r.at] == '-') {
+			r.at++
+		}
+		if !r.digits() {
+			return nil, faultJSON
+		}
+	}
+	if r.at < len(r.s) && wordByte(r.s[r.at]) {
+		return nil, faultJSON
+	}
+	if r.raw {
+		return &document{kind: jsonNumber, text: r.s[start:r.at]}, nil
+	}
+	n, fault := numericIn(r.s[start:r.at])
+	return &document{kind: jsonNumber, text: n.s}, fault
+}
+
+func (r *reader) str() (string, *Fault) {
+	r.at++
+	start := r.at
+	for r.at < len(r.s) {
+		switch c := r.s[r.at]; {
+		case c == '"':
+			r.at++
+			return r.s[start : r.at-1], nil
+		case c == '\\':
+			return r.escaped(start)
+		case c < 0x20:
+			return "", faultJSON
+		}
+		r.at++
+	}
+	return "", faultJSON
+}
+
+func (r *reader) escaped(start int) (string, *Fault) {
+	out := []byte(r.s[start:r.at])
+	high := rune(0)
+	for r.at < len(r.s) {
+		c := r.s[r.at]
+		if high != 0 && c != '\\' {
+			return "", faultJSON
+		}
+		switch {
+		case c == '"':
+			r.at++
+			return string(out), nil
+		case c < 0x20:
+			return "", faultJSON
+		case c != '\\':
+			out = append(out, c)
+			r.at++
+			continue
+		}
+		if r.at+1 >= len(r.s) {
+			return "", faultJSON
+		}
+		e := r.s[r.at+1]
+		r.at += 2
+		if e == 'u' {
+			var fault *Fault
+			if out, high, fault = r.unicode(out, high); fault != nil {
+				return "", fault
+			}
+			continue
+		}
+		i := strings.IndexByte(`"\/bfnrt`, e)
+		if i < 0 || high != 0 {
+			return "", faultJSON
+		}
+		out = append(out, "\"\\/\b\f\n\r\t"[i])
+	}
+	return "", faultJSON
+}
+
+// unicode reads the four digits behind \u; high is a surrogate that waits for its second half.
+func (r *reader) unicode(out []byte, high rune) ([]byte, rune, *Fault) {
+	if r.at+4 > len(r.s) {
+		return nil, 0, faultJSON
+	}
+	v := rune(0)
+	for range 4 {
+		if !isHex(r.s[r.at]) {
+			return nil, 0, faultJSON
+		}
+		v = v<<4 | rune(strings.IndexByte("0123456789abcdef", lowerHex(r.s[r.at])))
+		r.at++
+	}
+	switch {
+	case r.loose:
+		return out, 0, nil
+	case v == 0:
+		return nil, 0, &Fault{"22P05", "unsupported Unicode escape sequence"}
+	case v >= 0xD800 && v <= 0xDBFF:
+		if high != 0 {
+			return nil, 0, faultJSON
+		}
+		return out, v, nil
+	case v >= 0xDC00 && v <= 0xDFFF:
+		if high == 0 {
+			return nil, 0, faultJSON
+		}
+		return utf8.AppendRune(out, 0x10000+(high-0xD800)<<10+(v-0xDC00)), 0, nil
+	case high != 0:
+		return nil, 0, faultJSON
+	}
+	return utf8.AppendRune(out, v), 0, nil
+}
+
+func (r *reader) array() (*document, *Fault) {
+	d := &document{kind: jsonArray}
+	r.at++
+	if r.next(']') {
+		return d, nil
+	}
+	for {
+		e, fault := r.value()
+		if fault != nil {
+			return nil, fault
+		}
+		d.elems = append(d.elems, e)
+		if r.next(']') {
+			return d, nil
+		}
+		if !r.next(',') {
+			return nil, faultJSON
+		}
+	}
+}
+
+func (r *reader) object() (*document, *Fault) {
+	d := &document{kind: jsonObject}
+	r.at++
+	if r.next('}') {
+		return d, nil
+	}
+	for {
+		if r.space(); r.at >= len(r.s) || r.s[r.at] != '"' {
+			return nil, faultJSON
+		}
+		key, fault := r.str()
+		if fault != nil {
+			return nil, fault
+		}
+		if !r.next(':') {
+			return nil, faultJSON
+		}
+		e, fault := r.value()
+		if fault != nil {
+			return nil, fault
+		}
+		d.keys, d.elems = append(d.keys, key), append(d.elems, e)
+		if r.next('}') {
+			break
+		}
+		if !r.next(',') {
+			return nil, faultJSON
+		}
+	}
+	if !r.raw {
+		d.sort()
+	}
+	return d, nil
+}
+
+func compareKeys(a, b string) int {
+	if len(a) != len(b) {
+		return sign(len(a) - len(b))
+	}
+	return strings.Compare(a, b)
+}
+
+// sort orders an object's keys; of equal ones the last counts.
+func (d *document) sort() {
+	order := make([]int, len(d.keys))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(i, j int) int { return compareKeys(d.keys[i], d.keys[j]) })
+	var keys []string
+	var elems []*document
+	for _, i := range order {
+		if n := len(keys); n > 0 && keys[n-1] == d.keys[i] {
+			elems[n-1] = d.elems[i]
+			continue
+		}
+		keys, elems = append(keys, d.keys[i]), append(elems, d.elems[i])
+	}
+	d.keys, d.elems = keys, elems
+}
+
+// field is an object's value of a key, or nil.
+func (d *document) field(key string) *document {
+	if d.kind != jsonObject {
+		return nil
+	}
+	for i := len(d.keys) - 1; i >= 0; i-- {
+		if d.keys[i] == key {
+			return d.elems[i]
+		}
+	}
+	return nil
+}
+
+// element is an array's, counted from the end where i is negative, or nil.
+func (d *document) element(i int64) *document {
+	if i < 0 {
+		i += int64(len(d.elems))
+	}
+	if d.kind != jsonArray || i < 0 || i >= int64(len(d.elems)) {
+		return nil
+	}
+	return d.elems[i]
+}
+
+// appendJSON prints as jsonb_out does.
+func (d *document) appendJSON(b []byte) []byte {
+	switch d.kind {
+	case jsonNull:
+		return append(b, "null"...)
+	case jsonTrue:
+		return append(b, "true"...)
+	case jsonFalse:
+		return append(b, "false"...)
+	case jsonNumber:
+		return append(b, d.text...)
+	case jsonString:
+		return appendQuoted(b, d.text)
+	case jsonArray:
+		b = append(b, '[')
+		for i, e := range d.elems {
+			if i > 0 {
+				b = append(b, ", "...)
+			}
+			b = e.appendJSON(b)
+		}
+		return append(b, ']')
+	}
+	b = append(b, '{')
+	for i, e := range d.elems {
+		if i > 0 {
+			b = append(b, ", "...)
+		}
+		b = append(appendQuoted(b, d.keys[i]), ": "...)
+		b = e.appendJSON(b)
+	}
+	return append(b, '}')
+}
+
+func appendQuoted(b []byte, s string) []byte {
+	b = append(b, '"')
+	for i := range len(s) {
+		c := s[i]
+		if j := strings.IndexByte("\"\\\b\f\n\r\t", c); j >= 0 {
+			b = append(b, '\\', `"\bfnrt`[j])
+			continue
+		}
+		if c < 0x20 {
+			b = append(b, `\u00`...)
+			b = append(b, "0123456789abcdef"[c>>4], "0123456789abcdef"[c&15])
+			continue
+		}
+		b = append(b, c)
+	}
+	return append(b, '"')
+}
+
+// asText is what ->> gives: a string as it is, null as null.
+func (d *document) asText() datum {
+	switch {
+	case d == nil || d.kind == jsonNull:
+		return nullDatum
+	case d.kind == jsonString:
+		return datum{s: d.text}
+	case d.raw != "":
+		return datum{s: d.raw}
+	}
+	return datum{s: string(d.appendJSON(nil))}
+}

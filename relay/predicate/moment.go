@@ -1,0 +1,454 @@
+package predicate
+
+import (
+	"math"
+	"strconv"
+	"strings"
+)
+
+// Days and moments count from 2000-01-01, as Postgres does.
+// https://github.com/postgres/postgres/blob/REL_15_STABLE/src/include/datatype/timestamp.h
+const (
+	second = int64(1_000_000)
+	minute = 60 * second
+	hour   = 60 * minute
+	day    = 24 * hour
+
+	epochJulian = 2451545 // of 2000-01-01
+	unixDays    = 10957   // from 1970-01-01 to 2000-01-01
+
+	minDate      = -2451545                 // 4713-11-24 BC
+	maxDate      = 2147483493 - epochJulian // 5874897-12-31
+	minTimestamp = -211813488000000000
+	endTimestamp = 9223371331200000000
+
+	dateInfinity    = math.MaxInt32
+	dateNegInfinity = math.MinInt32
+	infinite        = math.MaxInt64
+	negInfinite     = math.MinInt64
+)
+
+// toJulian is date2j, fromJulian j2date: the Gregorian calendar, for all years.
+func toJulian(year, month, mday int) int {
+	if month > 2 {
+		month++
+		year += 4800
+	} else {
+		month += 13
+		year += 4799
+	}
+	century := year / 100
+	return year*365 - 32167 + year/4 - century + century/4 + 7834*month/256 + mday
+}
+
+func fromJulian(julian int) (year, month, mday int) {
+	j := uint64(julian) + 32044
+	quad := j / 146097
+	extra := (j-quad*146097)*4 + 3
+	j += 60 + quad*3 + extra/146097
+	quad = j / 1461
+	j -= quad * 1461
+	y := j * 4 / 1461
+	if y != 0 {
+		j = (j+305)%365 + 123
+	} else {
+		j = (j+306)%366 + 123
+	}
+	y += quad * 4
+	quad = j * 2141 / 65536
+	return int(y) - 4800, int((quad+10)%12 + 1), int(j - 7834*quad/256)
+}
+
+// clock is what stands in the text of a date or a moment.
+type clock struct {
+	year, month, day int
+	time             int64
+	hasTime          bool
+	offset           int64 // of the zone, east is positive
+	hasZone          bool
+}
+
+// scanner reads a text from the left.
+type scanner struct{ s string }
+
+func (s *scanner) digits(least, most int) (int, bool) {
+	n := 0
+	for n < len(s.s) && n < most && s.s[n] >= '0' && s.s[n] <= '9' {
+		n++
+	}
+	if n < least || n < len(s.s) && n == most && s.s[n] >= '0' && s.s[n] <= '9' {
+		return 0, false
+	}
+	v := 0
+	for i := range n {
+		v = v*10 + int(s.s[i]-'0')
+	}
+	s.s = s.s[n:]
+	return v, true
+}
+
+func (s *scanner) take(c byte) bool {
+	if s.s != "" && s.s[0] == c {
+		s.s = s.s[1:]
+		return true
+	}
+	return false
+}
+
+func (s *scanner) spaces() bool {
+	n := len(s.s)
+	s.s = strings.TrimLeft(s.s, " ")
+	return len(s.s) < n
+}
+
+var errForm = inexact("dates and times are read in the form 2006-01-02 15:04:05.999999+00 alone")
+
+// readClock reads the ISO form, of which Postgres' own output is a part. Of the many other forms that Postgres reads
+// nothing is guessed.
+func readClock(text string) (c clock, fault *Fault) {
+	s := &scanner{trimSpace(text)}
+	var ok bool
+	if c.year, ok = s.digits(4, 7); !ok || !s.take('-') {
+		return c, errForm
+	}
+	if c.month, ok = s.digits(1, 2); !ok || !s.take('-') {
+		return c, errForm
+	}
+	if c.day, ok = s.digits(1, 2); !ok {
+		return c, errForm
+	}
+	spaced := s.spaces()
+	if !spaced && (s.take('T') || s.take('t')) || spaced && s.s != "" && s.s[0] <= '9' {
+		if fault := s.time(&c); fault != nil {
+			return c, fault
+		}
+	}
+	s.spaces()
+	bc := false
+	switch s.s {
+	case "BC":
+		bc = true
+	case "", "AD":
+	default:
+		return c, errForm
+	}
+	return c, c.check(bc)
+}
+
+func (s *scanner) time(c *clock) *Fault {
+	var h, m, sec int
+	var ok bool
+	if h, ok = s.digits(1, 2); !ok || !s.take(':') {
+		return errForm
+	}
+	if m, ok = s.digits(2, 2); !ok {
+		return errForm
+	}
+	c.hasTime = true
+	if s.take(':') {
+		if sec, ok = s.digits(2, 2); !ok {
+			return errForm
+		}
+	}
+	fraction, ok := s.fraction()
+	if !ok || h > 24 || sec == 60 || h == 24 && (m > 0 || sec > 0 || fraction > 0) {
+		return errForm
+	}
+	if m > 59 || sec > 60 {
+		return &Fault{"22008", "date/time field value out of range"}
+	}
+	c.time = int64(h)*hour + int64(m)*minute + int64(sec)*second + fraction
+	spaced := s.spaces()
+	return s.zone(c, spaced)
+}
+
+// fraction reads ".digits" as microseconds, rounded as rint does.
+func (s *scanner) fraction() (int64, bool) {
+	if !s.take('.') {
+		return 0, true
+	}
+	n := 0
+	for n < len(s.s) && s.s[n] >= '0' && s.s[n] <= '9' {
+		n++
+	}
+	text := s.s[:n]
+	s.s = s.s[n:]
+	if n <= 6 {
+		v := int64(0)
+		for i := range 6 {
+			v *= 10
+			if i < n {
+				v += int64(text[i] - '0')
+			}
+		}
+		return v, true
+	}
+	f, err := strconv.ParseFloat("0."+text, 64)
+	return int64(math.RoundToEven(f * 1e6)), err == nil
+}
+
+func (s *scanner) zone(c *clock, spaced bool) *Fault {
+	for _, utc := range []string{"UTC", "Z", "z"} {
+		if rest, ok := strings.CutPrefix(s.s, utc); ok && (rest == "" || rest[0] == ' ') {
+			s.s, c.hasZone = rest, true
+			return nil
+		}
+	}
+	if s.s == "" || s.s[0] != '+' && s.s[0] != '-' {
+		return nil
+	}
+	negative := s.s[0] == '-'
+	s.s = s.s[1:]
+	h, ok := s.digits(2, 2)
+	if !ok {
+		return errForm
+	}
+	m, sec := 0, 0
+	if s.take(':') {
+		if m, ok = s.digits(2, 2); !ok {
+			return errForm
+		}
+		if s.take(':') {
+			if sec, ok = s.digits(2, 2); !ok {
+				return errForm
+			}
+		}
+	}
+	if h > 15 || m > 59 || sec > 59 {
+		return &Fault{"22009", "time zone displacement out of range"}
+	}
+	c.hasZone, c.offset = true, int64(h)*hour+int64(m)*minute+int64(sec)*second
+	if negative {
+		c.offset = -c.offset
+	}
+	return nil
+}
+
+func (c *clock) check(bc bool) *Fault {
+	fault := &Fault{"22008", "date/time field value out of range"}
+	if c.year == 0 || c.month < 1 || c.month > 12 || c.day < 1 {
+		return fault
+	}
+	if bc {
+		c.year = 1 - c.year
+	}
+	if c.day > monthDays(c.year, c.month) {
+		return fault
+	}
+	return nil
+}
+
+func monthDays(year, month int) int {
+	switch month {
+	case 4, 6, 9, 11:
+		return 30
+	case 2:
+		if year%4 == 0 && (year%100 != 0 || year%400 == 0) {
+			return 29
+		}
+		return 28
+	}
+	return 31
+}
+
+func (c *clock) days() int64 { return int64(toJulian(c.year, c.month, c.day) - epochJulian) }
+
+// word reads the special values that don't depend on when they are read.
+func word(s string, positive, negative, epoch int64) (datum, bool) {
+	if s == "" || s[len(s)-1] <= '9' && s[0] <= '9' {
+		return datum{}, false
+	}
+	switch strings.ToLower(trimSpace(s)) {
+	case "infinity":
+		return datum{i: positive}, true
+	case "-infinity":
+		return datum{i: negative}, true
+	case "epoch":
+		return datum{i: epoch}, true
+	}
+	return datum{}, false
+}
+
+func dateIn(s string) (datum, *Fault) {
+	if d, ok := word(s, dateInfinity, dateNegInfinity, -unixDays); ok {
+		return d, nil
+	}
+	c, fault := readClock(s)
+	if fault != nil {
+		return datum{}, fault
+	}
+	return checkDate(c.days())
+}
+
+func checkDate(days int64) (datum, *Fault) {
+	if days < minDate || days > maxDate {
+		return datum{}, faultDate
+	}
+	return datum{i: days}, nil
+}
+
+// timestampIn reads a moment; a zone counts for timestamptz alone, whose session's zone is UTC.
+func timestampIn(zoned bool) func(string) (datum, *Fault) {
+	return func(s string) (datum, *Fault) {
+		if d, ok := word(s, infinite, negInfinite, -unixDays*day); ok {
+			return d, nil
+		}
+		c, fault := readClock(s)
+		if fault != nil {
+			return datum{}, fault
+		}
+		days := c.days()
+		if days < minDate-1 || days > endTimestamp/day {
+			return datum{}, faultStamp
+		}
+		t := days*day + c.time
+		if zoned {
+			t -= c.offset
+		}
+		return checkTimestamp(t)
+	}
+}
+
+func checkTimestamp(t int64) (datum, *Fault) {
+	if t < minTimestamp || t >= endTimestamp {
+		return datum{}, faultStamp
+	}
+	return datum{i: t}, nil
+}
+
+func timeIn(text string) (datum, *Fault) {
+	s := &scanner{trimSpace(text)}
+	if s.s == "24:00:00" {
+		return datum{i: day}, nil
+	}
+	var c clock
+	if fault := s.time(&c); fault != nil {
+		return datum{}, fault
+	}
+	if s.s != "" || c.hasZone || c.time >= day {
+		return datum{}, errForm
+	}
+	return datum{i: c.time}, nil
+}
+
+func two(b []byte, n int) []byte { return append(b, byte('0'+n/10), byte('0'+n%10)) }
+
+func appendDate(b []byte, days int64) (out []byte, bc bool) {
+	y, m, d := fromJulian(int(days) + epochJulian)
+	if bc = y <= 0; bc {
+		y = 1 - y
+	}
+	text := strconv.Itoa(y)
+	for range 4 - len(text) {
+		b = append(b, '0')
+	}
+	b = append(b, text...)
+	b = two(append(b, '-'), m)
+	return two(append(b, '-'), d), bc
+}
+
+func appendTime(b []byte, t int64) []byte {
+	b = two(b, int(t/hour))
+	b = two(append(b, ':'), int(t/minute%60))
+	return appendSeconds(append(b, ':'), t%minute)
+}
+
+func appendSeconds(b []byte, t int64) []byte {
+	b = two(b, int(t/second))
+	if f := t % second; f != 0 {
+		digits := strconv.FormatInt(second+f, 10)
+		b = append(append(b, '.'), strings.TrimRight(digits[1:], "0")...)
+	}
+	return b
+}
+
+func dateOut(d datum) string {
+	switch d.i {
+	case dateInfinity:
+		return "infinity"
+	case dateNegInfinity:
+		return "-infinity"
+	}
+	b, bc := appendDate(nil, d.i)
+	if bc {
+		b = append(b, " BC"...)
+	}
+	return string(b)
+}
+
+func timestampOut(zone string) func(datum) string {
+	return func(d datum) string {
+		switch d.i {
+		case infinite:
+			return "infinity"
+		case negInfinite:
+			return "-infinity"
+		}
+		days, t := splitDay(d.i)
+		b, bc := appendDate(nil, days)
+		b = appendTime(append(b, ' '), t)
+		b = append(b, zone...)
+		if bc {
+			b = append(b, " BC"...)
+		}
+		return string(b)
+	}
+}
+
+// splitDay is the day and the time within it.
+func splitDay(t int64) (int64, int64) {
+	days := t / day
+	if t%day < 0 {
+		days--
+	}
+	return days, t - days*day
+}
+
+func timeOut(d datum) string { return string(appendTime(nil, d.i)) }
+
+// dateToTimestamp is midnight; out of range it is a fault.
+func dateToTimestamp(d datum) (datum, *Fault) {
+	switch d.i {
+	case dateInfinity:
+		return datum{i: infinite}, nil
+	case dateNegInfinity:
+		return datum{i: negInfinite}, nil
+	}
+	if d.i >= endTimestamp/day {
+		return datum{}, &Fault{"22008", "date out of range for timestamp"}
+	}
+	return datum{i: d.i * day}, nil
+}
+
+func timestampToDate(d datum) (datum, *Fault) {
+	switch d.i {
+	case infinite:
+		return datum{i: dateInfinity}, nil
+	case negInfinite:
+		return datum{i: dateNegInfinity}, nil
+	}
+	days, _ := splitDay(d.i)
+	return datum{i: days}, nil
+}
+
+func timestampToTime(d datum) (datum, *Fault) {
+	if d.i == infinite || d.i == negInfinite {
+		return nullDatum, nil
+	}
+	_, t := splitDay(d.i)
+	return datum{i: t}, nil
+}
+
+// compareDateTimestamp never fails: a date beyond all timestamps is later than each but infinity.
+func compareDateTimestamp(a, b datum) int {
+	t, fault := dateToTimestamp(a)
+	if fault != nil {
+		if b.i == infinite {
+			return -1
+		}
+		return 1
+	}
+	return compareInt(t, b)
+}
+
+func compareTimestampDate(a, b datum) int { return -compareDateTimestamp(b, a) }

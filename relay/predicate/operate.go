@@ -1,0 +1,242 @@
+package predicate
+
+import (
+	"slices"
+
+	pg "github.com/pganalyze/pg_query_go/v6"
+)
+
+// operation analyses what the grammar calls A_Expr.
+func (a *analyzer) operation(e *pg.A_Expr) *node {
+	at := pos(e.Location)
+	switch e.Kind {
+	case pg.A_Expr_Kind_AEXPR_OP, pg.A_Expr_Kind_AEXPR_LIKE, pg.A_Expr_Kind_AEXPR_ILIKE:
+		name := a.operatorName(e)
+		if e.Lexpr == nil {
+			return a.prefix(name, a.expr(e.Rexpr), at)
+		}
+		left := a.expr(e.Lexpr)
+		return a.binary(name, left, a.expr(e.Rexpr), at)
+	case pg.A_Expr_Kind_AEXPR_OP_ANY, pg.A_Expr_Kind_AEXPR_OP_ALL:
+		left := a.expr(e.Lexpr)
+		return a.anyAll(a.operatorName(e), e.Kind == pg.A_Expr_Kind_AEXPR_OP_ANY, left, a.expr(e.Rexpr), at)
+	case pg.A_Expr_Kind_AEXPR_DISTINCT, pg.A_Expr_Kind_AEXPR_NOT_DISTINCT:
+		return a.distinct(e, at)
+	case pg.A_Expr_Kind_AEXPR_NULLIF:
+		left := a.expr(e.Lexpr)
+		n := a.binary("=", left, a.expr(e.Rexpr), at)
+		return a.made(&node{kind: kindNullIf, typ: n.args[0].typ, pos: at, args: n.args, call: n.call, from: n.from})
+	case pg.A_Expr_Kind_AEXPR_IN:
+		return a.in(e, at)
+	case pg.A_Expr_Kind_AEXPR_BETWEEN, pg.A_Expr_Kind_AEXPR_NOT_BETWEEN,
+		pg.A_Expr_Kind_AEXPR_BETWEEN_SYM, pg.A_Expr_Kind_AEXPR_NOT_BETWEEN_SYM:
+		return a.between(e, at)
+	}
+	a.refuse(at, "SIMILAR TO is a regular expression, and those are not evaluated exactly as Postgres does", "use LIKE")
+	return nil
+}
+
+func (a *analyzer) operatorName(e *pg.A_Expr) string {
+	if len(e.Name) == 2 && e.Name[0].GetString_().GetSval() == "pg_catalog" || len(e.Name) == 1 {
+		return e.Name[len(e.Name)-1].GetString_().GetSval()
+	}
+	a.refuse(pos(e.Location), "operators of other schemas are not supported", "")
+	return ""
+}
+
+func (a *analyzer) prefix(name string, arg *node, at int) *node {
+	a.plain(arg)
+	r, n := a.types.operator(name, []uint32{arg.typ})
+	if r == nil {
+		a.noOperator(at, n, name, []uint32{arg.typ})
+	}
+	return a.apply(r, []*node{arg}, at, kindCall)
+}
+
+func (a *analyzer) binary(name string, left, right *node, at int) *node {
+	a.plain(left)
+	a.plain(right)
+	actual := []uint32{left.typ, right.typ}
+	r, n := a.types.operator(name, actual)
+	if r == nil {
+		a.noOperator(at, n, name, actual)
+	}
+	return a.apply(r, []*node{left, right}, at, kindCall)
+}
+
+func (a *analyzer) noOperator(at, fitting int, name string, actual []uint32) {
+	if fitting > 1 {
+		panic(stop{&Error{Position: at, Reason: "operator is not unique: " + a.signature(name, actual), Hint: "cast an operand"}})
+	}
+	hint := "cast an operand"
+	for i, t := range actual {
+		if t == oidText && len(actual) == 2 && actual[1-i] != oidText && actual[1-i] != oidUnknown {
+			hint = "cast the text: (…)::" + a.types.display(actual[1-i])
+		}
+	}
+	panic(stop{&Error{Position: at, Reason: "operator does not exist: " + a.signature(name, actual), Hint: hint}})
+}
+
+func (a *analyzer) signature(name string, actual []uint32) string {
+	if len(actual) == 1 {
+		return name + " " + a.types.display(actual[0])
+	}
+	return a.types.display(actual[0]) + " " + name + " " + a.types.display(actual[1])
+}
+
+// apply makes the call of what was resolved, its arguments coerced.
+func (a *analyzer) apply(r *resolution, args []*node, at int, k kind) *node {
+	declared, result, ok := a.types.polymorph(typesOf(args), r.args, r.proc.result)
+	if !ok || polymorphic(result) || slices.ContainsFunc(declared, polymorphic) {
+		a.reject(at, "could not determine polymorphic type because input has type unknown")
+	}
+	coerced := make([]*node, len(args))
+	for i, arg := range args {
+		coerced[i] = a.coerce(arg, declared[i], implicit)
+	}
+	n := &node{kind: k, typ: result, typmod: -1, pos: at, args: coerced, call: r.proc.call}
+	a.collate(n)
+	a.callable(n)
+	return n
+}
+
+// anyAll analyses "left op ANY (array)", as make_scalar_array_op does.
+func (a *analyzer) anyAll(name string, useOr bool, left, right *node, at int) *node {
+	a.plain(left)
+	a.plain(right)
+	elem := uint32(oidUnknown)
+	if right.typ != oidUnknown {
+		if elem = a.types.elemOf(right.typ); elem == 0 {
+			a.reject(right.pos, "op ANY/ALL (array) requires array on right side")
+		}
+	}
+	r, fitting := a.types.operator(name, []uint32{left.typ, elem})
+	if r == nil {
+		a.noOperator(at, fitting, name, []uint32{left.typ, elem})
+	}
+	if r.proc.result != oidBool {
+		a.reject(at, "op ANY/ALL (array) requires operator to yield boolean")
+	}
+	declared, _, ok := a.types.polymorph([]uint32{left.typ, elem}, r.args, 0)
+	if !ok || polymorphic(declared[1]) && declared[1] != oidAnyArray {
+		a.reject(at, "could not determine polymorphic type because input has type unknown")
+	}
+	array := a.types.arrayOf(declared[1])
+	if array == 0 {
+		a.refuse(at, "arrays of arrays are not supported here", "")
+	}
+	args := []*node{a.coerce(left, declared[0], implicit), a.coerce(right, array, implicit)}
+	n := &node{kind: kindAnyAll, flag: useOr, typ: oidBool, typmod: -1, pos: at, args: args, call: r.proc.call}
+	a.collate(n)
+	a.callable(n)
+	return n
+}
+
+func (a *analyzer) distinct(e *pg.A_Expr, at int) *node {
+	left, right := a.expr(e.Lexpr), a.expr(e.Rexpr)
+	same := e.Kind == pg.A_Expr_Kind_AEXPR_NOT_DISTINCT
+	if untypedNull(left) || untypedNull(right) {
+		arg := left
+		if untypedNull(left) {
+			arg = right
+		}
+		return a.made(&node{kind: kindIsNull, typ: oidBool, pos: at, flag: !same, args: []*node{arg}})
+	}
+	n := a.binary("=", left, right, at)
+	return a.made(&node{kind: kindDistinct, typ: oidBool, pos: at, flag: same, args: n.args, call: n.call, from: n.from})
+}
+
+func untypedNull(n *node) bool { return n.null() && n.typ == oidUnknown }
+
+// in analyses a list as transformAExprIn does: what holds no variable becomes one array of the common type, where there
+// is one; the rest is compared one by one. The claims count as a variable.
+func (a *analyzer) in(e *pg.A_Expr, at int) *node {
+	left := a.expr(e.Lexpr)
+	name := a.operatorName(e)
+	useOr := name == "="
+	var fixed, rest, all []*node
+	for _, raw := range e.Rexpr.GetList().GetItems() {
+		item := a.expr(raw)
+		all = append(all, item)
+		if variable(item) {
+			rest = append(rest, item)
+		} else {
+			fixed = append(fixed, item)
+		}
+	}
+	var result *node
+	if len(fixed) > 1 {
+		if array := a.inArray(left, fixed); array != nil {
+			result, all = a.anyAll(name, useOr, left, array, at), rest
+		}
+	}
+	for _, item := range all {
+		one := a.boolean(a.binary(name, left, item, at), "IN")
+		if result == nil {
+			result = one
+			continue
+		}
+		k := kindAnd
+		if useOr {
+			k = kindOr
+		}
+		result = a.made(&node{kind: k, typ: oidBool, pos: at, args: []*node{result, one}})
+	}
+	return result
+}
+
+// inArray is the list as an array, or nil where its items have no common type with the left side.
+func (a *analyzer) inArray(left *node, items []*node) *node {
+	oids := append(typesOf(items), left.typ)
+	copy(oids[1:], typesOf(items))
+	oids[0] = left.typ
+	common := a.types.commonType(oids)
+	if common == 0 || common == oidRecord || a.types.arrayOf(common) == 0 {
+		return nil
+	}
+	for _, t := range oids {
+		if t != oidUnknown && !a.types.coercible(t, common) {
+			return nil
+		}
+	}
+	n := &node{kind: kindArray, typ: a.types.arrayOf(common), pos: items[0].pos}
+	for _, item := range items {
+		n.args = append(n.args, a.coerce(item, common, implicit))
+	}
+	return a.made(n)
+}
+
+func variable(n *node) bool {
+	found := false
+	n.walk(func(n *node) { found = found || n.kind == kindColumn || n.kind == kindClaims })
+	return found
+}
+
+func (a *analyzer) between(e *pg.A_Expr, at int) *node {
+	value := a.expr(e.Lexpr)
+	bounds := e.Rexpr.GetList().GetItems()
+	if len(bounds) != 2 {
+		a.reject(at, "BETWEEN needs two bounds")
+	}
+	low, high := a.expr(bounds[0]), a.expr(bounds[1])
+	inside := func(low, high *node) *node { return a.two(kindAnd, ">=", "<=", value, low, high, at) }
+	outside := func(low, high *node) *node { return a.two(kindOr, "<", ">", value, low, high, at) }
+	both := func(k kind, x, y *node) *node {
+		return a.made(&node{kind: k, typ: oidBool, pos: at, args: []*node{x, y}})
+	}
+	switch e.Kind {
+	case pg.A_Expr_Kind_AEXPR_BETWEEN:
+		return inside(low, high)
+	case pg.A_Expr_Kind_AEXPR_NOT_BETWEEN:
+		return outside(low, high)
+	case pg.A_Expr_Kind_AEXPR_BETWEEN_SYM:
+		return both(kindOr, inside(low, high), inside(high, low))
+	}
+	return both(kindAnd, outside(low, high), outside(high, low))
+}
+
+func (a *analyzer) two(k kind, lower, upper string, value, low, high *node, at int) *node {
+	return a.made(&node{kind: k, typ: oidBool, pos: at, args: []*node{
+		a.boolean(a.binary(lower, value, low, at), "BETWEEN"), a.boolean(a.binary(upper, value, high, at), "BETWEEN"),
+	}})
+}

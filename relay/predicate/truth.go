@@ -1,0 +1,263 @@
+package predicate
+
+import "pgrelay/relay"
+
+// truth makes the closure of a boolean expression.
+func (b *builder) truth(n *node) truthOf {
+	if n.kind != kindConst && n.depends() {
+		return b.truthCompose(n)
+	}
+	t := Failed
+	d, fault := b.value(n)(nil)
+	if fault == nil {
+		t = d.truth()
+	}
+	return fixedTruth(t, fault)
+}
+
+func fixedTruth(t Truth, fault *Fault) truthOf {
+	return func([]relay.Value) (Truth, *Fault) { return t, fault }
+}
+
+func (b *builder) truthCompose(n *node) truthOf {
+	switch n.kind {
+	case kindAnd:
+		return b.junction(n, False, True)
+	case kindOr:
+		return b.junction(n, True, False)
+	case kindNot:
+		return b.not(n)
+	case kindIsNull:
+		return b.isNull(n)
+	case kindBoolTest:
+		return b.boolTest(n)
+	case kindDistinct:
+		return b.distinct(n)
+	case kindAnyAll:
+		return b.anyAll(n)
+	case kindCall:
+		if f, ok := b.implementation(n).(comparison); ok {
+			return b.comparison(f, n)
+		}
+	}
+	f := b.compose(n)
+	return func(row []relay.Value) (Truth, *Fault) {
+		d, fault := f(row)
+		if fault != nil {
+			return Failed, fault
+		}
+		return d.truth(), nil
+	}
+}
+
+// comparison of two arguments; one with a constant has a closure of its own.
+func (b *builder) comparison(f comparison, n *node) truthOf {
+	x, y := b.value(n.args[0]), b.value(n.args[1])
+	cmp, op := f.cmp, f.op
+	if !n.args[1].depends() {
+		if c, fault := y(nil); fault == nil && !c.null {
+			return func(row []relay.Value) (Truth, *Fault) {
+				a, fault := x(row)
+				if fault != nil {
+					return Failed, fault
+				}
+				if a.null {
+					return Null, nil
+				}
+				return Truth(op >> (cmp(a, c) + 1) & 1), nil
+			}
+		}
+	}
+	return func(row []relay.Value) (Truth, *Fault) {
+		a, fault := x(row)
+		if fault != nil {
+			return Failed, fault
+		}
+		c, fault := y(row)
+		if fault != nil {
+			return Failed, fault
+		}
+		if a.null || c.null {
+			return Null, nil
+		}
+		return Truth(op >> (cmp(a, c) + 1) & 1), nil
+	}
+}
+
+// junction is AND (stops at False) and OR (stops at True), from left to right.
+func (b *builder) junction(n *node, stops, goesOn Truth) truthOf {
+	var all []truthOf
+	for _, arg := range n.args {
+		f := b.truth(arg)
+		if !arg.depends() {
+			t, fault := f(nil)
+			if fault == nil && t == goesOn {
+				continue
+			}
+			all = append(all, f)
+			if fault != nil || t == stops {
+				break
+			}
+			continue
+		}
+		all = append(all, f)
+	}
+	switch len(all) {
+	case 0:
+		return fixedTruth(goesOn, nil)
+	case 1:
+		return all[0]
+	}
+	return func(row []relay.Value) (Truth, *Fault) {
+		result := goesOn
+		for _, f := range all {
+			t, fault := f(row)
+			if fault != nil {
+				return Failed, fault
+			}
+			if t == stops {
+				return stops, nil
+			}
+			if t == Null {
+				result = Null
+			}
+		}
+		return result, nil
+	}
+}
+
+func (b *builder) not(n *node) truthOf {
+	f := b.truth(n.args[0])
+	return func(row []relay.Value) (Truth, *Fault) {
+		t, fault := f(row)
+		switch {
+		case fault != nil:
+			return Failed, fault
+		case t == Null:
+			return Null, nil
+		}
+		return t ^ 1, nil
+	}
+}
+
+func truthIf(b bool) Truth {
+	if b {
+		return True
+	}
+	return False
+}
+
+func (b *builder) isNull(n *node) truthOf {
+	arg, not := n.args[0], n.flag
+	if column := strip(arg); column.kind == kindColumn {
+		i := column.number
+		return func(row []relay.Value) (Truth, *Fault) {
+			if row[i].Kind == relay.ValueUnchanged {
+				// Only a value that is stored out of line is left out, and null isn't.
+				return truthIf(not), nil
+			}
+			return truthIf((row[i].Kind == relay.ValueNull) != not), nil
+		}
+	}
+	f := b.value(arg)
+	return func(row []relay.Value) (Truth, *Fault) {
+		d, fault := f(row)
+		if fault != nil {
+			return Failed, fault
+		}
+		return truthIf(d.null != not), nil
+	}
+}
+
+// strip takes off what only renames a type.
+func strip(n *node) *node {
+	for n.kind == kindRelabel {
+		n = n.args[0]
+	}
+	return n
+}
+
+func (b *builder) boolTest(n *node) truthOf {
+	f := b.truth(n.args[0])
+	want, not := True, n.number == isNotTrue || n.number == isNotFalse || n.number == isNotUnknown
+	switch n.number {
+	case isFalse, isNotFalse:
+		want = False
+	case isUnknown, isNotUnknown:
+		want = Null
+	}
+	return func(row []relay.Value) (Truth, *Fault) {
+		t, fault := f(row)
+		if fault != nil {
+			return Failed, fault
+		}
+		return truthIf((t == want) != not), nil
+	}
+}
+
+func (b *builder) distinct(n *node) truthOf {
+	x, y := b.value(n.args[0]), b.value(n.args[1])
+	equal, same := b.equal(n), n.flag
+	return func(row []relay.Value) (Truth, *Fault) {
+		a, fault := x(row)
+		if fault != nil {
+			return Failed, fault
+		}
+		c, fault := y(row)
+		if fault != nil {
+			return Failed, fault
+		}
+		if a.null || c.null {
+			return truthIf((a.null && c.null) == same), nil
+		}
+		d, fault := equal(a, c)
+		if fault != nil {
+			return Failed, fault
+		}
+		return truthIf((d.truth() == True) == same), nil
+	}
+}
+
+// anyAll compares with each element, as ExecEvalScalarArrayOp does: null where an element was null and none decided.
+// https://www.postgresql.org/docs/current/functions-comparisons.html#FUNCTIONS-COMPARISONS-ANY-SOME
+func (b *builder) anyAll(n *node) truthOf {
+	x, y := b.value(n.args[0]), b.value(n.args[1])
+	test, useOr := b.equal(n), n.flag
+	return func(row []relay.Value) (Truth, *Fault) {
+		a, fault := x(row)
+		if fault != nil {
+			return Failed, fault
+		}
+		c, fault := y(row)
+		if fault != nil {
+			return Failed, fault
+		}
+		if c.null {
+			return Null, nil
+		}
+		elems := c.x.(*array).elems
+		if len(elems) == 0 {
+			return truthIf(!useOr), nil
+		}
+		if a.null {
+			return Null, nil
+		}
+		result := truthIf(!useOr)
+		for i := range elems {
+			if elems[i].null {
+				result = Null
+				continue
+			}
+			d, fault := test(a, elems[i])
+			if fault != nil {
+				return Failed, fault
+			}
+			if t := d.truth(); t == Null {
+				result = Null
+			} else if (t == True) == useOr {
+				return t, nil
+			}
+		}
+		return result, nil
+	}
+}
