@@ -267,8 +267,8 @@ func TestOutOfPublication(t *testing.T) {
 		r = d.start(at(r))
 		m.has(d, id, "items")
 		m.has(d, other, "heap")
-		if s := m.Stats(); s.Refused != 1 {
-			t.Errorf("%d cursors were refused, want one", s.Refused)
+		if s := m.Stats(); s.Snapshots != 4 || s.Resumed != 1 {
+			t.Errorf("got %+v, want two snapshots at first, one after the resync, and after the restart one beside one resume", s)
 		}
 	})
 }

@@ -141,6 +141,7 @@ func TestCursors(t *testing.T) {
 	r.ready(t)
 	check("after a restart", true, old, "public.items")
 	r.stop()
+	d.counted(`select (not bool_or(active))::int::text from pg_replication_slots where database = current_database()`, 1)
 	d.exec(`select pg_drop_replication_slot(slot_name) from pg_replication_slots where database = current_database()`)
 	r = d.start(small)
 	r.ready(t)
