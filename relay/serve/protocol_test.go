@@ -169,7 +169,7 @@ func TestRefusedMessages(t *testing.T) {
 	for _, x := range []struct{ name, send, id, code string }{
 		{"an unknown type", `{"type":"shout","id":3}`, `3`, "bad_message"},
 		{"a second hello", `{"type":"hello"}`, ``, "bad_message"},
-		{"token", `{"type":"token","token":"x"}`, ``, "bad_message"},
+		{"token", `{"type":"token","token":"x"}`, ``, "bad_token"},
 		{"no table", `{"type":"subscribe","id":11}`, `11`, "bad_message"},
 		{"an empty table", `{"type":"subscribe","id":12,"table":""}`, `12`, "bad_message"},
 		{"a table of number", `{"type":"subscribe","id":13,"table":7}`, `13`, "bad_message"},
@@ -360,6 +360,30 @@ func TestTokens(t *testing.T) {
 	short.closes(wire.CloseUnauthorized)
 	if took := time.Since(began); took > 5*time.Second {
 		t.Errorf("closed %s after a token of 2 s", took)
+	}
+}
+
+// TestRenewal: a token is replaced by another one of the same person, and by nobody else's.
+func TestRenewal(t *testing.T) {
+	t.Parallel()
+	d, r := protocolDatabase(t, withSecret)
+	d.exec(`insert into web_socket_event_system_events.rules (name, relation, roles) values ('editors', 'public.other', '{editor}')`)
+	c := dialRaw(t, r.url, nil)
+	c.send(`{"type":"hello","token":"` + token(t, time.Hour, map[string]any{"sub": "u1", "role": "editor"}) + `"}`)
+	welcome, _ := c.next()
+	for name, bad := range map[string]string{
+		"somebody else's": token(t, time.Hour, map[string]any{"sub": "u2", "role": "editor"}),
+		"none":            "", "nonsense": "x",
+	} {
+		c.send(`{"type":"token","token":"` + bad + `"}`)
+		if got, _ := c.next(); got.Type != wire.TypeError || got.Code != wire.CodeBadToken {
+			t.Errorf("%s: got %+v, want bad_token", name, got)
+		}
+	}
+	c.send(`{"type":"token","token":"` + token(t, 2*time.Hour, map[string]any{"sub": "u1", "role": "guest"}) + `"}`)
+	got, _ := c.next()
+	if got.Type != wire.TypeWelcome || got.Session != welcome.Session || got.Role != "guest" || got.Expires <= welcome.Expires {
+		t.Errorf("got %+v after %+v", got, welcome)
 	}
 }
 

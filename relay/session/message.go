@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"pgrelay/relay"
 	"pgrelay/relay/wire"
 	"pgrelay/relay/ws"
 )
@@ -57,7 +58,9 @@ func (s *session) message(payload []byte) {
 			Type string          `json:"type"`
 			N    json.RawMessage `json:"n,omitempty"`
 		}{wire.TypePong, m.N})
-	case wire.TypeToken, wire.TypeEmit, wire.TypeFollow:
+	case wire.TypeToken:
+		s.renew(&m)
+	case wire.TypeEmit, wire.TypeFollow:
 		s.badMessage(m.ID, "this server does not take "+m.Type)
 	default:
 		s.badMessage(m.ID, "unknown type")
@@ -110,6 +113,27 @@ func (s *session) hello(m *wire.ClientMessage) {
 	s.principal, s.greeted, s.header = p, true, ""
 	s.lagClose = m.Lagged == wire.LaggedClose
 	s.welcome()
+}
+
+// renew replaces the token by another one of the same person; what the new one doesn't let be seen ends at once. A
+// token that is refused leaves the old one good until it expires.
+func (s *session) renew(m *wire.ClientMessage) {
+	p, err := s.h.cfg.Verify(m.Token, time.Now())
+	switch {
+	case m.Token == "" || err != nil:
+		s.badToken("the token is missing or not valid")
+	case p.Subject != s.principal.Subject || (p.Role == relay.RoleAnon) != (s.principal.Role == relay.RoleAnon):
+		s.badToken("the token is somebody else's")
+	default:
+		s.principal = p
+		s.welcome()
+		s.reconcile()
+	}
+}
+
+func (s *session) badToken(message string) {
+	s.h.cfg.Metrics.Error(wire.CodeBadToken)
+	s.say(wire.Notice{Type: wire.TypeError, Code: wire.CodeBadToken, Message: message})
 }
 
 func (s *session) welcome() {
