@@ -336,9 +336,12 @@ func (c *Capture) sees(snapshot string) error {
 }
 
 // undefined tells that the stream missed something that the log still speaks of: a publication that was made anew.
-func undefined(err error) bool {
+func undefined(err error) bool { return hasCode(err, "42704") }
+
+// hasCode tells that the server gave an SQLSTATE.
+func hasCode(err error, code string) bool {
 	var pg *pgconn.PgError
-	return errors.As(err, &pg) && pg.Code == "42704"
+	return errors.As(err, &pg) && pg.Code == code
 }
 
 var errSuperseded = errors.New("the warehouse describes the source otherwise now")

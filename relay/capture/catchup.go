@@ -9,6 +9,7 @@ import (
 	"pgrelay/relay"
 	"pgrelay/relay/hub"
 	"pgrelay/relay/journal"
+	"pgrelay/relay/snapshot"
 	"pgrelay/relay/wal"
 )
 
@@ -139,16 +140,25 @@ const (
 	oldLogBatch = 20000
 )
 
-// keepLog makes an oldLog for a large table; nil where it isn't needed or no slot is left.
-func (c *Capture) keepLog(ctx context.Context, conn *pgx.Conn, r *relay.Relation) *oldLog {
+// sizeSQL asks for a size, which takes a lock as the snapshot will. It comes first, and waits shortly: who waits for a
+// table that is locked for long hardly holds a place.
+const sizeSQL = `with patience as materialized (select pg_catalog.set_config('lock_timeout', '100ms', true))
+	select coalesce(sum(pg_catalog.pg_table_size(oid)), 0)::bigint from patience, unnest($1::oid[]) oid`
+
+// keepLog makes an oldLog for a large table; nil where it isn't needed or no slot is left. Its only error is
+// snapshot.ErrLocked.
+func (c *Capture) keepLog(ctx context.Context, conn *pgx.Conn, r *relay.Relation) (*oldLog, error) {
 	oids := make([]uint32, len(r.Leaves))
 	for i, leaf := range r.Leaves {
 		oids[i] = leaf.OID
 	}
 	var size int64
-	err := conn.QueryRow(ctx, `select coalesce(sum(pg_catalog.pg_table_size(oid)), 0)::bigint from unnest($1::oid[]) oid`, oids).Scan(&size)
+	err := conn.QueryRow(ctx, sizeSQL, oids).Scan(&size)
+	if hasCode(err, "55P03") {
+		return nil, snapshot.ErrLocked
+	}
 	if err != nil || size < longSnapshot {
-		return nil
+		return nil, nil
 	}
 	c.mu.Lock()
 	l := &oldLog{conn: conn, publications: c.published.Names, reference: c.reference}
@@ -156,9 +166,9 @@ func (c *Capture) keepLog(ctx context.Context, conn *pgx.Conn, r *relay.Relation
 	c.mu.Unlock()
 	if _, err := conn.Exec(ctx, `select pg_catalog.pg_copy_logical_replication_slot($1, $2, true)`, live, l.slot()); err != nil {
 		c.log.Info().Err(err).Str("table", r.Name).Msg("a long snapshot goes without a copy of the slot")
-		return nil
+		return nil, nil
 	}
-	return l
+	return l, nil
 }
 
 func (l *oldLog) slot() string { return fmt.Sprintf(oldLogSlot, l.conn.PgConn().PID()) }

@@ -105,7 +105,11 @@ func (c *Capture) attempt(ctx context.Context, load *hub.Load) (*hub.Visibility,
 	if err != nil {
 		return nil, 0, fmt.Errorf("connect for a snapshot: %w", err)
 	}
-	old := c.keepLog(ctx, conn.Conn(), load.Shape.Relation())
+	old, err := c.keepLog(ctx, conn.Conn(), load.Shape.Relation())
+	if err != nil {
+		conn.Release()
+		return nil, 0, err
+	}
 	visible, fence, err := c.bringIn(ctx, conn.Conn(), load, old)
 	if err != nil && ctx.Err() != nil {
 		err = context.Cause(ctx) // what came of it on the connection says less
