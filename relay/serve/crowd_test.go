@@ -12,14 +12,14 @@ import (
 	"pgrelay/relay/serve"
 )
 
-// paced is load with a pause after each statement of each writer.
-func (d *database) paced(writers int, pause time.Duration, statement func(writer, n int) string) (stop func()) {
+// paced is load with a period for the statements of each writer, which must go well.
+func (d *database) paced(writers int, period time.Duration, statement func(writer, n int) string) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var group sync.WaitGroup
 	for w := range writers {
 		conn := d.connect()
 		group.Go(func() {
-			tick := time.NewTicker(pause)
+			tick := time.NewTicker(period)
 			defer tick.Stop()
 			for n := 0; ctx.Err() == nil; n++ {
 				if _, err := conn.Exec(d.ctx, statement(w, n)); err != nil {
