@@ -41,6 +41,9 @@ func arrayIn(read func(string) (datum, *Fault)) func(string) (datum, *Fault) {
 			return datum{}, faultArray
 		}
 		a := &array{elems: p.elems}
+		if lowers != nil && len(a.elems) == 0 {
+			return datum{}, faultArray
+		}
 		if len(a.elems) > 0 {
 			a.dims = p.dims
 			a.lowers = lowers
@@ -78,11 +81,13 @@ func (p *arrayReader) prefix() (lowers, dims []int, fault *Fault) {
 		}
 		lowers, dims = append(lowers, int(l)), append(dims, int(h-l+1))
 		p.s = rest
+		p.trim()
 	}
 	if !strings.HasPrefix(p.s, "=") {
 		return nil, nil, faultArray
 	}
 	p.s = p.s[1:]
+	p.trim()
 	return lowers, dims, nil
 }
 

@@ -20,6 +20,8 @@ type (
 	comparison struct {
 		cmp compare
 		op  order
+		// bytes: values are equal exactly where their s are.
+		bytes bool
 	}
 )
 

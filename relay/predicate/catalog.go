@@ -58,6 +58,8 @@ type callee struct {
 	name       string
 	volatility byte
 	strict     bool
+	// operator is its symbol; empty for a function.
+	operator string
 }
 
 type castKey struct{ source, target uint32 }
@@ -95,7 +97,7 @@ func loadCatalog() *catalog {
 			}
 			c.types[t.oid], c.typeNames[t.name] = t, t
 		case "o":
-			p := &proc{name: f[1], result: number(f[4]), call: callee{f[7], f[5][0], f[6] == "1"}}
+			p := &proc{name: f[1], result: number(f[4]), call: callee{f[7], f[5][0], f[6] == "1", f[1]}}
 			if left := number(f[2]); left != 0 {
 				p.args = append(p.args, left)
 			}
@@ -103,10 +105,10 @@ func loadCatalog() *catalog {
 			c.operators[p.name] = append(c.operators[p.name], p)
 		case "c":
 			n, _ := strconv.Atoi(f[6])
-			c.casts[castKey{number(f[1]), number(f[2])}] = castRow{f[3][0], f[4][0], n, callee{f[7], f[5][0], true}}
+			c.casts[castKey{number(f[1]), number(f[2])}] = castRow{f[3][0], f[4][0], n, callee{f[7], f[5][0], true, ""}}
 		case "f":
 			p := &proc{
-				name: f[1], kind: f[2][0], call: callee{f[9], f[3][0], f[4] == "1"}, set: f[5] == "1",
+				name: f[1], kind: f[2][0], call: callee{f[9], f[3][0], f[4] == "1", ""}, set: f[5] == "1",
 				variadic: number(f[6]), result: number(f[8]),
 			}
 			p.defaults, _ = strconv.Atoi(f[7])

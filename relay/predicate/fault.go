@@ -42,6 +42,7 @@ var (
 	faultField     = &Fault{"22003", "numeric field overflow"}
 	faultDate      = &Fault{"22008", "date out of range"}
 	faultStamp     = &Fault{"22008", "timestamp out of range"}
+	faultClock     = &Fault{"22008", "date/time field value out of range"}
 	faultInterval  = &Fault{"22008", "interval out of range"}
 	faultEscape    = &Fault{"22025", "LIKE pattern must not end with escape character"}
 	faultSubstring = &Fault{"22011", "negative substring length not allowed"}

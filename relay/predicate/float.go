@@ -2,6 +2,7 @@ package predicate
 
 import (
 	"math"
+	"math/big"
 	"strconv"
 	"strings"
 )
@@ -62,12 +63,40 @@ func floatOut(bits int) func(datum) string {
 			return negInfinity
 		}
 		s := strconv.FormatFloat(f, 'e', -1, bits)
+		digits := -1
+		for halfway(s, f, bits) {
+			digits = len(strings.NewReplacer("-", "", ".", "").Replace(s[:strings.IndexByte(s, 'e')]))
+			s = strconv.FormatFloat(f, 'e', digits, 64)
+		}
 		e, _ := strconv.Atoi(s[strings.IndexByte(s, 'e')+1:])
 		if e < -4 || e >= most {
 			return s
 		}
+		if digits >= 0 {
+			return strconv.FormatFloat(f, 'f', max(0, digits-e), 64)
+		}
 		return strconv.FormatFloat(f, 'f', -1, bits)
 	}
+}
+
+// halfway tells that a shortest text lies in the middle between the number and a neighbour. It reads back only because
+// ties go to even digits; Postgres' shortest texts lie strictly nearer.
+func halfway(s string, f float64, bits int) bool {
+	up, down := math.Nextafter(f, math.Inf(1)), math.Nextafter(f, math.Inf(-1))
+	if bits == 32 {
+		up, down = float64(math.Nextafter32(float32(f), float32(math.Inf(1)))), float64(math.Nextafter32(float32(f), float32(math.Inf(-1))))
+	}
+	printed, ok := new(big.Rat).SetString(s)
+	if !ok || math.IsInf(up, 0) || math.IsInf(down, 0) {
+		return false
+	}
+	for _, next := range []float64{up, down} {
+		middle := new(big.Rat).Add(new(big.Rat).SetFloat64(f), new(big.Rat).SetFloat64(next))
+		if middle.Quo(middle, big.NewRat(2, 1)).Cmp(printed) == 0 {
+			return true
+		}
+	}
+	return false
 }
 
 func compareFloat(a, b datum) int {

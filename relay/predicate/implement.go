@@ -19,6 +19,9 @@ func init() {
 // suffixes are how the names of the six comparisons end.
 var suffixes = map[string]order{"eq": eq, "ne": ne, "lt": lt, "le": le, "gt": gt, "ge": ge}
 
+// byBytes are the prefixes of comparisons whose equality is that of the texts.
+var byBytes = map[string]bool{"text": true, "text_": true, "name": true, "bytea": true, "uuid_": true}
+
 // comparisons enters the six operators of each pair of types.
 func comparisons() {
 	plain := map[string]compare{
@@ -30,7 +33,7 @@ func comparisons() {
 	}
 	for prefix, cmp := range plain {
 		for suffix, op := range suffixes {
-			implementations[prefix+suffix] = comparison{cmp, op}
+			implementations[prefix+suffix] = comparison{cmp, op, byBytes[prefix]}
 		}
 	}
 	for suffix, op := range suffixes {
@@ -39,27 +42,30 @@ func comparisons() {
 			"timestamptz_%_date": compareTimestampDate, "timestamp_%_timestamptz": compareInt, "timestamptz_%_timestamp": compareInt,
 		} {
 			before, after, _ := cut(prefix)
-			implementations[before+suffix+after] = comparison{cmp, op}
+			implementations[before+suffix+after] = comparison{cmp, op, false}
 		}
-		implementations["text"+suffix+"name"] = comparison{compareBytes, op}
-		implementations["name"+suffix+"text"] = comparison{compareBytes, op}
-		implementations["text_pattern_"+suffix] = comparison{compareBytes, op}
-		implementations["bpchar_pattern_"+suffix] = comparison{comparePadded, op}
+		implementations["text"+suffix+"name"] = comparison{compareBytes, op, true}
+		implementations["name"+suffix+"text"] = comparison{compareBytes, op, true}
+		implementations["text_pattern_"+suffix] = comparison{compareBytes, op, true}
+		implementations["bpchar_pattern_"+suffix] = comparison{comparePadded, op, false}
 		for _, prefix := range []string{"enum_", "array_", "range_"} {
 			implementations[prefix+suffix] = maker(func(b *builder, n *node) any {
 				cmp := b.order(n.args[0].typ)
 				if op == eq || op == ne {
 					cmp = b.equality(n.args[0].typ)
 				}
+				if cmp != nil && b.get(b.baseOf(n.args[0].typ)).kind == 'e' && (op == eq || op == ne) {
+					cmp = compareBytes
+				}
 				if cmp == nil {
 					b.refuse(n, "values of type "+b.display(n.args[0].typ)+" can't be compared here")
 				}
-				return comparison{cmp, op}
+				return comparison{cmp, op, b.get(b.baseOf(n.args[0].typ)).kind == 'e'}
 			})
 		}
 	}
-	implementations["jsonb_eq"] = comparison{compareDocs, eq}
-	implementations["jsonb_ne"] = comparison{compareDocs, ne}
+	implementations["jsonb_eq"] = comparison{compareDocs, eq, false}
+	implementations["jsonb_ne"] = comparison{compareDocs, ne, false}
 }
 
 func cut(pattern string) (string, string, bool) {

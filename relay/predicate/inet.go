@@ -29,10 +29,7 @@ func inetIn(cidr bool) func(string) (datum, *Fault) {
 		host, bits, found := strings.Cut(s, "/")
 		addr, err := netip.ParseAddr(host)
 		if err != nil || addr.Zone() != "" {
-			if cidr && allDigits(strings.ReplaceAll(host, ".", "")) {
-				return datum{}, inexact("abbreviated networks are not supported")
-			}
-			if strings.ContainsAny(s, " \t\n") || strings.HasPrefix(host, "0") || strings.Contains(host, ".0") {
+			if strings.ContainsAny(s, " \t\n") || strings.ContainsAny(host, ".:") || allDigits(host) || host == "" {
 				return datum{}, inexact("addresses are read in their usual form alone")
 			}
 			return datum{}, syntax(typeName)
@@ -40,7 +37,7 @@ func inetIn(cidr bool) func(string) (datum, *Fault) {
 		n := network{addr, addr.BitLen()}
 		if found {
 			b, ok := smallInt(bits)
-			if !ok || b < 0 || bits[0] == '+' || len(bits) > 3 || len(bits) > 1 && bits[0] == '0' {
+			if !ok || !allDigits(bits) || len(bits) > 3 || len(bits) > 1 && bits[0] == '0' {
 				return datum{}, inexact("the length of a netmask is a plain number")
 			}
 			if b > addr.BitLen() {
@@ -59,6 +56,12 @@ func (n network) masked() netip.Addr { return netip.PrefixFrom(n.addr, n.bits).M
 
 // addressText prints as inet_net_ntop does: a mapped address in dotted form, the longest run of zeros shortened.
 func addressText(a netip.Addr) string {
+	if a.Is6() {
+		b := a.As16()
+		if [12]byte(b[:12]) == [12]byte{} && (b[12] != 0 || b[13] != 0) {
+			return "::" + netip.AddrFrom4([4]byte(b[12:])).String()
+		}
+	}
 	return a.String()
 }
 

@@ -149,13 +149,16 @@ func (s *scanner) time(c *clock) *Fault {
 		if sec, ok = s.digits(2, 2); !ok {
 			return errForm
 		}
+	} else if strings.HasPrefix(s.s, ".") {
+		// Minutes and seconds.
+		return errForm
 	}
 	fraction, ok := s.fraction()
 	if !ok || h > 24 || sec == 60 || h == 24 && (m > 0 || sec > 0 || fraction > 0) {
 		return errForm
 	}
 	if m > 59 || sec > 60 {
-		return &Fault{"22008", "date/time field value out of range"}
+		return faultClock
 	}
 	c.time = int64(h)*hour + int64(m)*minute + int64(sec)*second + fraction
 	spaced := s.spaces()
@@ -225,15 +228,14 @@ func (s *scanner) zone(c *clock, spaced bool) *Fault {
 }
 
 func (c *clock) check(bc bool) *Fault {
-	fault := &Fault{"22008", "date/time field value out of range"}
 	if c.year == 0 || c.month < 1 || c.month > 12 || c.day < 1 {
-		return fault
+		return faultClock
 	}
 	if bc {
 		c.year = 1 - c.year
 	}
 	if c.day > monthDays(c.year, c.month) {
-		return fault
+		return faultClock
 	}
 	return nil
 }
@@ -287,9 +289,57 @@ func checkDate(days int64) (datum, *Fault) {
 	return datum{i: days}, nil
 }
 
+// printed is the fast way for what Postgres prints of years from 1 to 9999, in UTC.
+func printed(s string) (int64, bool) {
+	s = strings.TrimSuffix(s, "+00")
+	if len(s) < 19 || len(s) > 26 || s[4] != '-' || s[7] != '-' || s[10] != ' ' || s[13] != ':' || s[16] != ':' {
+		return 0, false
+	}
+	var c clock
+	var n [6]int
+	bad := byte(0)
+	for i, at := range [...]int{2, 5, 8, 11, 14, 17} {
+		x, y := s[at]-'0', s[at+1]-'0'
+		bad |= boolByte(x > 9 || y > 9)
+		n[i] = int(x)*10 + int(y)
+	}
+	x, y := s[0]-'0', s[1]-'0'
+	if bad != 0 || x > 9 || y > 9 {
+		return 0, false
+	}
+	c.year, c.month, c.day = (int(x)*10+int(y))*100+n[0], n[1], n[2]
+	fraction, unit := int64(0), second
+	if len(s) > 19 {
+		if s[19] != '.' || len(s) == 20 {
+			return 0, false
+		}
+		for i := 20; i < len(s); i++ {
+			if s[i] < '0' || s[i] > '9' {
+				return 0, false
+			}
+			unit /= 10
+			fraction += int64(s[i]-'0') * unit
+		}
+	}
+	if c.check(false) != nil || n[3] > 23 || n[4] > 59 || n[5] > 59 {
+		return 0, false
+	}
+	return c.days()*day + int64(n[3])*hour + int64(n[4])*minute + int64(n[5])*second + fraction, true
+}
+
+func boolByte(b bool) byte {
+	if b {
+		return 1
+	}
+	return 0
+}
+
 // timestampIn reads a moment; a zone counts for timestamptz alone, whose session's zone is UTC.
 func timestampIn(zoned bool) func(string) (datum, *Fault) {
 	return func(s string) (datum, *Fault) {
+		if t, ok := printed(s); ok {
+			return checkTimestamp(t)
+		}
 		if d, ok := word(s, infinite, negInfinite, -unixDays*day); ok {
 			return d, nil
 		}

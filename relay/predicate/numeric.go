@@ -146,7 +146,7 @@ func numericIn(s string) (datum, *Fault) {
 
 // numberFault is that of a text that is no decimal number; one of the newer forms may be one.
 func numberFault(s, typeName string) *Fault {
-	if strings.ContainsAny(s, "xXoObB_") && strings.ContainsAny(s, "0123456789") {
+	if strings.ContainsAny(s, "xXoObB_ \t\n\v\f\r") && strings.ContainsAny(s, "0123456789") {
 		return inexact("Postgres 15 and 16 read this number differently")
 	}
 	return syntax(typeName)

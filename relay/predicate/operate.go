@@ -95,10 +95,17 @@ func (a *analyzer) apply(r *resolution, args []*node, at int, k kind) *node {
 		coerced[i] = a.coerce(arg, declared[i], implicit)
 	}
 	n := &node{kind: k, typ: result, typmod: -1, pos: at, args: coerced, call: r.proc.call}
+	if other, ok := concatenated[n.call.name]; ok {
+		// It is written in SQL, and the planner puts its body, a cast, in its place.
+		n.call.volatility = a.types.get(coerced[other].typ).out
+	}
 	a.collate(n)
 	a.callable(n)
 	return n
 }
+
+// concatenated are the functions that join text and anything, and which argument is that.
+var concatenated = map[string]int{"textanycat": 1, "textanycat/2": 1, "anytextcat": 0, "anytextcat/2": 0}
 
 // anyAll analyses "left op ANY (array)", as make_scalar_array_op does.
 func (a *analyzer) anyAll(name string, useOr bool, left, right *node, at int) *node {

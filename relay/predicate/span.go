@@ -145,7 +145,7 @@ func rangeBound(s string) (text string, given bool, rest string, ok bool) {
 			out = append(out, '"')
 		case c == '"':
 			quoted, given = !quoted, true
-		case !quoted && strings.IndexByte(",()[]", c) >= 0:
+		case !quoted && (c == ',' || c == ')' || c == ']'):
 			return string(out), given, s[i:], true
 		default:
 			out, given = append(out, c), true

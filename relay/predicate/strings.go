@@ -61,7 +61,6 @@ func texts() map[string]any {
 		"bpchar_name": fn1(func(a datum) (datum, *Fault) { return nameIn(unpad(a.s)) }),
 		"textanycat":  concatAny(1), "anytextcat": concatAny(0), "textanycat/2": concatAny(1), "anytextcat/2": concatAny(0),
 		"name_text": fn1(same1), "name_bpchar": fn1(same1),
-		"byteaeq": comparison{compareBytes, eq},
 	}
 	for _, prefix := range []string{"text", "name"} {
 		m[prefix+"like"], m[prefix+"nlike"] = liker(false, false), liker(true, false)

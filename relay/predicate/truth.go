@@ -56,6 +56,9 @@ func (b *builder) comparison(f comparison, n *node) truthOf {
 	cmp, op := f.cmp, f.op
 	if !n.args[1].depends() {
 		if c, fault := y(nil); fault == nil && !c.null {
+			if column := strip(n.args[0]); f.bytes && column.kind == kindColumn && (op == eq || op == ne) {
+				return sameText(column.number, c.s, op == ne)
+			}
 			return func(row []relay.Value) (Truth, *Fault) {
 				a, fault := x(row)
 				if fault != nil {
@@ -81,6 +84,21 @@ func (b *builder) comparison(f comparison, n *node) truthOf {
 			return Null, nil
 		}
 		return Truth(op >> (cmp(a, c) + 1) & 1), nil
+	}
+}
+
+// sameText compares a column's text with a constant's.
+func sameText(i int, text string, not bool) truthOf {
+	return func(row []relay.Value) (Truth, *Fault) {
+		v := &row[i]
+		if v.Kind != relay.ValueText {
+			d, fault := absent(v.Kind)
+			if fault != nil {
+				return Failed, fault
+			}
+			return d.truth(), nil
+		}
+		return truthIf((string(v.Text) == text) != not), nil
 	}
 }
 
