@@ -119,6 +119,8 @@ type Capture struct {
 	afresh       bool          // the slots can't be used any more
 	ctx          context.Context
 	heard        time.Time // when something was written that the stream has passed since
+	mark         relay.LSN // a heartbeat that the stream was not seen to have passed; 0 for none
+	marked       time.Time // when the last one was written
 	reference    uint64    // a recent full transaction id
 	available    bool
 	reason       string
@@ -237,8 +239,12 @@ func (c *Capture) Refresh() relay.LSN {
 
 // Heard is when something was written at the source that the stream has brought the relay past since.
 func (c *Capture) Heard() time.Time {
+	position := c.Hub.Position()
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.mark != 0 && position >= c.mark {
+		c.heard, c.mark = c.marked, 0
+	}
 	return c.heard
 }
 
@@ -287,7 +293,7 @@ func (c *Capture) logLost(err error, pause time.Duration) {
 // live says that the source answers.
 func (c *Capture) live() {
 	c.mu.Lock()
-	c.available, c.reason, c.heard = true, "", time.Now()
+	c.available, c.reason, c.heard, c.mark = true, "", time.Now(), 0
 	c.lives++
 	c.mu.Unlock()
 	c.cfg.Metrics.SetUp(true)

@@ -182,8 +182,6 @@ type watcher struct {
 	source  *warehouse.Source
 	figures time.Time
 	took    time.Duration // the last comparison
-	mark    relay.LSN     // a heartbeat that the stream has not passed yet; 0 for none
-	marked  time.Time     // when the last one was written
 }
 
 func (w *watcher) round(ctx context.Context, force bool) error {
@@ -229,18 +227,12 @@ func (w *watcher) round(ctx context.Context, force bool) error {
 	return nil
 }
 
-// beat writes a mark now and then, which moves the slot of an idle source, and notes when the stream has passed it.
+// beat writes a mark now and then, which moves the slot of an idle source and shows that the stream isn't silent.
 // It also lets go of the transactions that snapshots are known to see.
 func (w *watcher) beat(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, statementTimeout)
 	defer cancel()
 	c := w.c
-	if w.mark != 0 && c.Hub.Position() >= w.mark {
-		c.mu.Lock()
-		c.heard = w.marked
-		c.mu.Unlock()
-		w.mark = 0
-	}
 	var snapshot string
 	if err := w.conn.QueryRow(ctx, `select pg_catalog.pg_current_snapshot()::text`).Scan(&snapshot); err != nil {
 		return fmt.Errorf("watch the transactions: %w", err)
@@ -248,16 +240,22 @@ func (w *watcher) beat(ctx context.Context) error {
 	if err := c.sees(snapshot); err != nil {
 		return err
 	}
-	if w.mark != 0 || time.Since(w.marked) < c.cfg.Heartbeat {
+	c.Heard()
+	now := time.Now()
+	c.mu.Lock()
+	due := c.mark == 0 && now.Sub(c.marked) >= c.cfg.Heartbeat
+	c.mu.Unlock()
+	if !due {
 		return nil
 	}
 	var text string
 	if err := w.conn.QueryRow(ctx, `select pg_catalog.pg_logical_emit_message(true, 'pgrelay', '')::text`).Scan(&text); err != nil {
 		return fmt.Errorf("write a mark: %w", err)
 	}
-	var err error
-	w.mark, err = relay.ParseLSN(text)
-	w.marked = time.Now()
+	at, err := relay.ParseLSN(text)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.mark, c.marked = at, now
 	return err
 }
 
