@@ -15,6 +15,11 @@ var timeBound = map[string]bool{
 	"now": true, "transaction_timestamp": true, "statement_timestamp": true, "clock_timestamp": true, "timeofday": true, "age": true,
 }
 
+// lengths are the functions behind casts with a modifier; called by name they take any.
+var lengths = map[string]bool{
+	"timestamp_scale": true, "timestamptz_scale": true, "time_scale": true, "bpchar": true, "varchar": true, "numeric": true,
+}
+
 func (a *analyzer) funcCall(f *pg.FuncCall) *node {
 	at := pos(f.Location)
 	var parts []string
@@ -57,6 +62,8 @@ func (a *analyzer) function(name string, args []*node, at int) *node {
 		a.refuse(at, name+" is an aggregate or window function", "a predicate sees one row")
 	case r.proc.set:
 		a.refuse(at, name+"() returns a set", "a predicate has one value")
+	case lengths[r.proc.call.name] && len(args) > 1:
+		a.refuse(at, name+"() with a type modifier is not supported", "write a cast: (…)::"+name+"(…)")
 	case r.proc.call.volatility == 'v':
 		a.refuse(at, name+"() is volatile: it may answer differently each time", "use a value that is stored")
 	}

@@ -1,5 +1,7 @@
 package predicate
 
+import "strings"
+
 // The contexts in which a cast may be used, pg_cast.castcontext.
 const (
 	implicit   = 'i'
@@ -124,12 +126,12 @@ func (a *analyzer) plain(n *node) {
 
 func (a *analyzer) convert(n *node, target uint32, p path, row castRow, context byte) *node {
 	out := &node{typ: target, typmod: -1, pos: n.pos, args: []*node{n}}
+	if call, ok := a.toOID(a.types.baseOf(n.typ), a.types.baseOf(target), n.pos); ok {
+		p, row = pathFunction, castRow{args: 1, call: call}
+	}
 	switch p {
 	case pathRelabel:
 		out.kind = kindRelabel
-		if a.types.get(n.typ).base != 0 || n.typ == target {
-			out.typmod = -1
-		}
 	case pathFunction:
 		out.kind, out.call = kindCall, row.call
 		for len(out.args) < row.args {
@@ -152,6 +154,28 @@ func (a *analyzer) convert(n *node, target uint32, p path, row castRow, context 
 	}
 	a.collate(out)
 	return out
+}
+
+// toOID is the conversion between a signed integer and an oid, which share 32 bits. The aliases of oid stand for names of
+// the source's catalog, which isn't known here.
+func (a *analyzer) toOID(source, target uint32, at int) (callee, bool) {
+	if source == target {
+		return callee{}, false
+	}
+	alias := func(oid uint32) bool {
+		t := a.types.get(oid)
+		return oid != oidOID && t.category == 'N' && strings.HasPrefix(t.name, "reg")
+	}
+	if alias(source) || alias(target) {
+		a.refuse(at, "types that stand for objects of the catalog are not supported", "")
+	}
+	switch {
+	case target == oidOID && (source == oidInt4 || source == oidInt2):
+		return callee{name: "int4 as oid", volatility: 'i', strict: true}, true
+	case source == oidOID && target == oidInt4:
+		return callee{name: "oid as int4", volatility: 'i', strict: true}, true
+	}
+	return callee{}, false
 }
 
 // coerceUnknown gives an untyped literal or parameter its type.

@@ -162,7 +162,9 @@ func casts() map[string]any {
 		"ftod": fn1(same1), "dtof": fn1(narrow),
 		"ftoi2": fromFloat(int2Limits), "ftoi4": fromFloat(int4Limits), "ftoi8": fromFloat(int8Limits),
 		"dtoi2": fromFloat(int2Limits), "dtoi4": fromFloat(int4Limits), "dtoi8": fromFloat(int8Limits),
-		"int4_bool": fn1(func(a datum) (datum, *Fault) { return boolean(a.i != 0), nil }),
-		"bool_int4": fn1(same1), "booltext": fn1(boolText),
+		"int4 as oid": fn1(func(a datum) (datum, *Fault) { return datum{i: int64(uint32(a.i))}, nil }),
+		"oid as int4": fn1(func(a datum) (datum, *Fault) { return datum{i: int64(int32(a.i))}, nil }),
+		"int4_bool":   fn1(func(a datum) (datum, *Fault) { return boolean(a.i != 0), nil }),
+		"bool_int4":   fn1(same1), "booltext": fn1(boolText),
 	}
 }

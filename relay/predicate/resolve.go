@@ -1,5 +1,7 @@
 package predicate
 
+import "slices"
+
 // candidates are the functions or operators of a name that take arguments of these types, best first reduced to one, as
 // func_match_argtypes and func_select_candidate do.
 // https://www.postgresql.org/docs/current/typeconv-oper.html
@@ -244,8 +246,18 @@ func (t *types) function(name string, actual []uint32) (*resolution, int) {
 			all = append(all, resolution{p, p.args[:len(actual)]})
 		}
 	}
+	all = preferPlain(all)
 	if r := exact(all, actual); r != nil {
 		return r, 1
 	}
 	return t.choose(all, actual)
+}
+
+// preferPlain drops variadic candidates beside one that takes the same arguments as they are.
+func preferPlain(all []resolution) []resolution {
+	return slices.DeleteFunc(slices.Clone(all), func(r resolution) bool {
+		return r.proc.variadic != 0 && slices.ContainsFunc(all, func(o resolution) bool {
+			return o.proc.variadic == 0 && slices.Equal(o.args, r.args)
+		})
+	})
 }

@@ -49,6 +49,8 @@ var samples = []sample{
 	{"numrange", "nr", []string{"empty", "[1.0,10.5)", "(1,2]", "(,)", "[1,1]", "(2,3)"}},
 	{"daterange", "dr", []string{"empty", "[2000-01-01,2024-03-01)", "(,infinity]", "[2024-02-29,2024-02-29]", "(,)"}},
 	{"tstzrange", "tr", []string{"empty", `["2000-01-01 00:00:00+00","2024-03-01 00:00:00+00")`, "(,)"}},
+	{"name", "na", []string{"", "a", "open", "abc", "shop"}},
+	{"oid", "o", []string{"0", "1", "7", "4294967295"}},
 	{"shop.label", "dt", []string{"a", "open", "abc", "1"}},
 }
 
@@ -133,6 +135,8 @@ type generator struct{ *rand.Rand }
 
 func (g generator) pick(all []string) string { return all[g.IntN(len(all))] }
 
+func init() { everything(templates) }
+
 func byType(of string) sample {
 	for _, s := range samples {
 		if s.of == of {
@@ -200,8 +204,15 @@ func (g generator) fill(template string, depth int) string {
 }
 
 func (g generator) predicate() string {
-	if g.IntN(20) == 0 {
+	switch g.IntN(20) {
+	case 0:
 		return g.expr("bool", 1)
+	case 1, 2, 3, 4:
+		// An expression of any type, by what it prints.
+		of := samples[g.IntN(len(samples))].of
+		if len(templates[of]) > 0 {
+			return "((" + g.fill(g.pick(templates[of]), 1) + ")::text = " + quote(g.pick(byType(of).values)) + ")"
+		}
 	}
 	return g.fill(g.pick(templates["bool"]), g.IntN(5))
 }
