@@ -81,6 +81,23 @@ func (a *analyzer) noFunction(at, fitting int, name string, actual []uint32) {
 	panic(stop{&Error{Position: at, Reason: "function " + signature + " is not known here", Hint: "use Postgres' own functions that 15 to 18 have", Refused: true}})
 }
 
+// byWord are functions whose first argument is a word of which only some are evaluated.
+var byWord = map[string]bool{
+	"timestamp_trunc": true, "timestamptz_trunc": true, "extract_timestamp": true, "extract_timestamptz": true, "extract_date": true,
+	"timestamptz_zone": true, "timestamp_zone": true,
+}
+
+// word refuses a word that isn't evaluated when the predicate is compiled, instead of for each row.
+func (a *analyzer) word(n *node) {
+	first := n.args[0]
+	if !byWord[n.call.name] || !first.constant() || first.value.null {
+		return
+	}
+	if _, fault := implementations[n.call.name].(fn2)(first.value, datum{}); fault != nil {
+		a.refuse(first.pos, fault.Message, "")
+	}
+}
+
 // callable refuses a call that nothing here evaluates, with the reason.
 func (a *analyzer) callable(n *node) {
 	if strings.HasPrefix(n.call.name, "textregex") || strings.Contains(n.call.name, "regex") || strings.HasPrefix(n.call.name, "regexp") {
@@ -90,4 +107,5 @@ func (a *analyzer) callable(n *node) {
 	if _, ok := implementations[n.call.name]; !ok {
 		a.refuse(n.pos, "this function or operator is not supported: "+n.call.name, "")
 	}
+	a.word(n)
 }
