@@ -89,6 +89,7 @@ func newDatabase(t *testing.T, server *pgserver.Server, script string, tables ..
 	t.Helper()
 	shared.Lock()
 	shared.databases++
+	others := server == shared.servers[server.Version()]
 	d := &database{t: t, server: server, name: fmt.Sprintf("d%d", shared.databases)}
 	shared.Unlock()
 	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
@@ -96,6 +97,9 @@ func newDatabase(t *testing.T, server *pgserver.Server, script string, tables ..
 	d.ctx = ctx
 	if err := server.CreateDatabase(ctx, d.name); err != nil {
 		t.Fatal(err)
+	}
+	if others {
+		t.Cleanup(d.dropSlots)
 	}
 	system, err := sql.Read(sql.System, nil)
 	if err != nil {
@@ -107,6 +111,22 @@ func newDatabase(t *testing.T, server *pgserver.Server, script string, tables ..
 		d.allow(table)
 	}
 	return d
+}
+
+// dropSlots makes room for the next test's; the server notices a moment late that a relay has ended.
+func (d *database) dropSlots() {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	conn, err := d.server.Connect(ctx, d.name)
+	if err != nil {
+		d.t.Error(err)
+		return
+	}
+	defer func() { _ = conn.Close(ctx) }()
+	await(d.t, func() (string, bool) {
+		_, err := conn.Exec(ctx, `select pg_drop_replication_slot(slot_name) from pg_replication_slots where database = current_database()`)
+		return fmt.Sprintf("slots to be let go: %v", err), err == nil
+	})
 }
 
 func (d *database) dsn() string { return d.server.DSN(d.name) }
