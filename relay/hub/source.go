@@ -122,10 +122,7 @@ func (s *Source) abandon() {
 		shape.touched, shape.framer.part = false, 0
 		if shape.split && shape.ended == "" {
 			// Clients throw the transaction away, and the schema message with it.
-			shape.ended = reasonSchemaChanged
-			delete(shape.owner.shapes, shape.key)
-			s.remove(shape)
-			s.markDirty(shape)
+			s.endShape(shape, reasonSchemaChanged)
 		}
 		shape.split = false
 	}
@@ -335,14 +332,15 @@ func (s *Source) Release(shape *Shape) {
 	if shape.refs--; shape.refs > 0 || shape.ended != "" {
 		return
 	}
-	shape.ended = reasonUnused
-	delete(shape.owner.shapes, shape.key)
-	s.remove(shape)
+	s.endShape(shape, reasonUnused)
 }
 
-// remove takes a shape out of everything that writes to it.
-func (s *Source) remove(shape *Shape) {
+// endShape takes a shape out of everything that writes to it; its connections start over.
+func (s *Source) endShape(shape *Shape, reason string) {
+	shape.ended = reason
+	s.markDirty(shape)
 	p := shape.owner
+	delete(p.shapes, shape.key)
 	set := shape.set
 	set.shapes = slices.DeleteFunc(set.shapes, func(o *Shape) bool { return o == shape })
 	if len(set.shapes) == 0 {
@@ -354,10 +352,7 @@ func (s *Source) remove(shape *Shape) {
 
 // endShapes ends every shape of a relation: their connections start over.
 func (s *Source) endShapes(p *published, reason string) {
-	for key, shape := range p.shapes {
-		shape.ended = reason
-		delete(p.shapes, key)
-		s.remove(shape)
-		s.markDirty(shape)
+	for _, shape := range p.shapes {
+		s.endShape(shape, reason)
 	}
 }
