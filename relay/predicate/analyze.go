@@ -20,7 +20,12 @@ type analyzer struct {
 	// params are the types of $1, $2, …; oidUnknown until the context tells.
 	params []uint32
 	depth  int
+	// count of expressions analysed, an operand of BETWEEN several times.
+	count int
 }
+
+// maxNodes that are analysed for one predicate.
+const maxNodes = 20000
 
 // stop carries an *Error up to Compile.
 type stop struct{ err *Error }
@@ -46,6 +51,9 @@ func (a *analyzer) fault(pos int, f *Fault) {
 func (a *analyzer) expr(raw *pg.Node) *node {
 	a.depth++
 	defer func() { a.depth-- }()
+	if a.count++; a.count > maxNodes {
+		panic(stop{&Error{Reason: "the predicate is too large: BETWEEN within BETWEEN doubles it", Hint: "write the comparisons", Refused: true}})
+	}
 	if a.depth > a.options.depth() {
 		panic(stop{&Error{Reason: "the predicate is nested deeper than " + strconv.Itoa(a.options.depth()), Hint: "split it", Refused: true}})
 	}
@@ -160,6 +168,9 @@ func (a *analyzer) decimal(at int, text string) (uint32, datum) {
 	value, fault := numericIn(text)
 	if fault != nil {
 		a.fault(at, fault)
+	}
+	if len(value.s) > maxLiteral {
+		a.refuse(at, "a number of this many digits makes each row costly", "")
 	}
 	return oidNumeric, value
 }

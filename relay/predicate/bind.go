@@ -161,7 +161,15 @@ func (b *builder) keyOf(key []byte, n *node) []byte {
 }
 
 // Eval decides a row, given by the relation's columns; only those of Columns are read. With Failed comes the fault.
-func (b *Bound) Eval(row []relay.Value) (Truth, *Fault) { return b.truth(row) }
+// A row that isn't one of the relation (too short, texts that Postgres doesn't print for the types) is ErrRow at worst.
+func (b *Bound) Eval(row []relay.Value) (t Truth, fault *Fault) {
+	defer func() {
+		if recover() != nil {
+			t, fault = Failed, ErrRow
+		}
+	}()
+	return b.truth(row)
+}
 
 // String is the predicate's text.
 func (b *Bound) String() string { return strings.TrimSpace(b.predicate.source) }

@@ -180,6 +180,14 @@ func (a *analyzer) toOID(source, target uint32, at int) (callee, bool) {
 
 // coerceUnknown gives an untyped literal or parameter its type.
 func (a *analyzer) coerceUnknown(n *node, target uint32) *node {
+	if n.kind == kindRelabel {
+		// COLLATE of an untyped literal or parameter: the type goes below it.
+		inner := a.coerceUnknown(n.args[0], target)
+		if !a.types.get(inner.typ).collatable {
+			return inner
+		}
+		return &node{kind: kindRelabel, typ: inner.typ, typmod: -1, pos: n.pos, args: []*node{inner}, coll: n.coll}
+	}
 	if n.kind == kindParam {
 		if a.types.get(target).kind == 'd' {
 			target = a.types.baseOf(target)
@@ -211,8 +219,14 @@ func (a *analyzer) literal(n *node, target uint32) datum {
 	if fault != nil {
 		a.fault(n.pos, fault)
 	}
+	if a.types.baseOf(target) == oidNumeric && len(value.s) > maxLiteral {
+		a.refuse(n.pos, "a number of this many digits makes each row costly", "")
+	}
 	return value
 }
+
+// maxLiteral is how many characters a numeric literal may print as.
+const maxLiteral = 2000
 
 // commonType chooses the type of CASE, COALESCE, IN, ARRAY, as select_common_type does; 0 where there is none.
 // https://www.postgresql.org/docs/current/typeconv-union-case.html

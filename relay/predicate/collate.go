@@ -55,10 +55,7 @@ func (a *analyzer) collateClause(c *pg.CollateClause) *node {
 	arg := a.expr(c.Arg)
 	at := pos(c.Location)
 	name := c.Collname[len(c.Collname)-1].GetString_().GetSval()
-	if arg.typ == oidUnknown {
-		arg = a.coerce(arg, oidText, implicit)
-	}
-	if !a.types.get(arg.typ).collatable {
+	if arg.typ != oidUnknown && !a.types.get(arg.typ).collatable {
 		a.reject(at, "collations are not supported by type %s", a.types.display(arg.typ))
 	}
 	out := &node{kind: kindRelabel, typ: arg.typ, typmod: -1, pos: at, args: []*node{arg}, coll: collation{collExplicit, name}}

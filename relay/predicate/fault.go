@@ -16,7 +16,11 @@ func (f *Fault) Error() string { return f.Message }
 // ErrUnchanged is the fault of a row whose tuple leaves out a value that the predicate reads (unchanged TOAST).
 var ErrUnchanged = &Fault{codeUnchanged, "the tuple lacks a value that the predicate reads"}
 
+// ErrRow is the fault of a row that isn't one of the relation.
+var ErrRow = &Fault{codeRow, "the row doesn't fit the relation"}
+
 const (
+	codeRow       = "PR003"
 	codeUnchanged = "PR001"
 	// codeInexact is that of a value whose form Postgres may accept and this package doesn't: an error too, so that
 	// nothing becomes visible by it.

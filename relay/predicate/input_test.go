@@ -86,7 +86,7 @@ func TestInput(t *testing.T) {
 			seed, n := setting(t, envSeed, 1), setting(t, envPairs, 20000)/100
 			w := newWorld(t, version, 1, uint64(seed))
 			w.exec(t, readers)
-			g := generator{rand.New(rand.NewPCG(uint64(seed), 3))}
+			g := generator{Rand: rand.New(rand.NewPCG(uint64(seed), 3))}
 			var report strings.Builder
 			for _, s := range samples {
 				if s.of != "shop.label" {

@@ -219,31 +219,29 @@ func variable(n *node) bool {
 	return found
 }
 
+// between is written with comparisons, for each of which Postgres analyses the operands anew.
 func (a *analyzer) between(e *pg.A_Expr, at int) *node {
-	value := a.expr(e.Lexpr)
 	bounds := e.Rexpr.GetList().GetItems()
 	if len(bounds) != 2 {
 		a.reject(at, "BETWEEN needs two bounds")
 	}
-	low, high := a.expr(bounds[0]), a.expr(bounds[1])
-	inside := func(low, high *node) *node { return a.two(kindAnd, ">=", "<=", value, low, high, at) }
-	outside := func(low, high *node) *node { return a.two(kindOr, "<", ">", value, low, high, at) }
-	both := func(k kind, x, y *node) *node {
+	compare := func(operator string, bound *pg.Node) *node {
+		value := a.expr(e.Lexpr)
+		return a.boolean(a.binary(operator, value, a.expr(bound), at), "BETWEEN")
+	}
+	join := func(k kind, x, y *node) *node {
 		return a.made(&node{kind: k, typ: oidBool, pos: at, args: []*node{x, y}})
 	}
+	inside := func(low, high *pg.Node) *node { return join(kindAnd, compare(">=", low), compare("<=", high)) }
+	outside := func(low, high *pg.Node) *node { return join(kindOr, compare("<", low), compare(">", high)) }
+	low, high := bounds[0], bounds[1]
 	switch e.Kind {
 	case pg.A_Expr_Kind_AEXPR_BETWEEN:
 		return inside(low, high)
 	case pg.A_Expr_Kind_AEXPR_NOT_BETWEEN:
 		return outside(low, high)
 	case pg.A_Expr_Kind_AEXPR_BETWEEN_SYM:
-		return both(kindOr, inside(low, high), inside(high, low))
+		return join(kindOr, inside(low, high), inside(high, low))
 	}
-	return both(kindAnd, outside(low, high), outside(high, low))
-}
-
-func (a *analyzer) two(k kind, lower, upper string, value, low, high *node, at int) *node {
-	return a.made(&node{kind: k, typ: oidBool, pos: at, args: []*node{
-		a.boolean(a.binary(lower, value, low, at), "BETWEEN"), a.boolean(a.binary(upper, value, high, at), "BETWEEN"),
-	}})
+	return join(kindAnd, outside(low, high), outside(high, low))
 }

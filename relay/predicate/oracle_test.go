@@ -89,7 +89,7 @@ func newWorld(t testing.TB, version, rows int, seed uint64) *world {
 		columns = append(columns, s.column+" "+s.of)
 	}
 	w.exec(t, "create table shop.t (id int primary key, "+strings.Join(columns, ", ")+", claims jsonb)")
-	g := generator{rand.New(rand.NewPCG(seed, 1))}
+	g := generator{Rand: rand.New(rand.NewPCG(seed, 1))}
 	for i := range rows {
 		values := []string{strconv.Itoa(i + 1)}
 		for _, v := range g.row() {
@@ -228,7 +228,7 @@ func TestOracle(t *testing.T) {
 			seed := setting(t, envSeed, 1)
 			pairs := setting(t, envPairs, 20000)
 			w := newWorld(t, version, 40, uint64(seed))
-			g := generator{rand.New(rand.NewPCG(uint64(seed), 2))}
+			g := generator{Rand: rand.New(rand.NewPCG(uint64(seed), 2))}
 			count := &tally{outcomes: map[string]int{}, refusals: map[string]int{}}
 			began := time.Now()
 			wrong := 0

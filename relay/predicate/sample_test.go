@@ -2,6 +2,7 @@ package predicate
 
 import (
 	"math/rand/v2"
+	"strconv"
 	"strings"
 )
 
@@ -131,7 +132,11 @@ var groups = map[string][]string{
 }
 
 // generator makes random predicates, the same for the same seed.
-type generator struct{ *rand.Rand }
+type generator struct {
+	*rand.Rand
+	// params is how many parameters there may be.
+	params int
+}
 
 func (g generator) pick(all []string) string { return all[g.IntN(len(all))] }
 
@@ -150,6 +155,9 @@ func (g generator) expr(of string, depth int) string {
 	if g.IntN(150) == 0 {
 		// Now and then something of another type, so that refusals are compared too.
 		of = samples[g.IntN(len(samples))].of
+	}
+	if g.params > 0 && g.IntN(5) == 0 {
+		return "$" + strconv.Itoa(1+g.IntN(g.params))
 	}
 	s := byType(of)
 	if depth > 0 && len(templates[of]) > 0 && g.IntN(10) < 6 {
@@ -228,3 +236,5 @@ func (g generator) row() []string {
 	}
 	return row
 }
+
+func newRand(seed uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, 9)) }

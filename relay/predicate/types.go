@@ -23,7 +23,7 @@ func newTypes(r *relay.Relation) *types {
 		t.add(r.Columns[i].Type)
 	}
 	for _, own := range t.own {
-		if e := t.get(own.elem); own.elem != 0 && e.array == 0 {
+		if e := t.own[own.elem]; e != nil && e.array == 0 {
 			e.array = own.oid
 		}
 	}

@@ -1,0 +1,270 @@
+package predicate
+
+import (
+	"encoding/json"
+	"errors"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"pgrelay/relay"
+)
+
+// TestRefused: what isn't evaluated says where, why and, where there is one, a way out.
+func TestRefused(t *testing.T) {
+	for _, c := range []struct {
+		text     string
+		position int
+		refused  bool
+		reason   string
+		hint     string
+	}{
+		{"status < 'open'", 7, true, "linguistic collation", `collate "C"`},
+		{"lower(status) = 'open'", 0, true, "locale", `collate "C"`},
+		{"status ilike 'o%'", 7, true, "locale", `collate "C"`},
+		{"n = 1 and status ~ 'o'", 17, true, "regular expressions", "LIKE"},
+		{"status similar to 'o'", 7, true, "regular expression", "LIKE"},
+		{"created > now()", 10, true, "when it is asked", "constant"},
+		{"created > current_timestamp", 10, true, "when and by whom", "constant"},
+		{"day = current_date", 6, true, "when and by whom", "constant"},
+		{"random() < f", 0, true, "volatile", "stored"},
+		{"n in (select 1)", 2, true, "subquery", "column"},
+		{"exists (select 1)", 0, true, "subquery", "column"},
+		{"nosuch(n)", 0, true, "not known", "Postgres' own"},
+		{"shop.f(n)", 0, true, "other schemas", "Postgres' own"},
+		{"count(*) > 1", 0, true, "aggregate", "one row"},
+		{"greatest(status, 'a') = 'a'", 0, true, "linguistic", `collate "C"`},
+		{`status collate "de_DE" < 'a'`, 7, true, "order of collation de_DE", `collate "C"`},
+		{"n = 0x1F", 4, true, "Postgres 15", "decimal"},
+		{"n = 1_000", 4, true, "Postgres 15", "decimal"},
+		{"(n, id) = (1, 2)", 0, true, "rows", "column by column"},
+		{"created = 'tomorrow'", 10, true, "form 2006-01-02", ""},
+		{"nosuch = 1", 0, false, `column "nosuch" does not exist`, "shop.orders"},
+		{"owner = (claims ->> 'sub')", 6, false, "operator does not exist: uuid = text", "::uuid"},
+		{"n = 'x'", 4, false, "invalid input syntax for type integer", ""},
+		{"n = 1/0", 5, false, "division by zero", ""},
+		{"n", 0, false, "must be type boolean", ""},
+		{"state = 'nosuch'", 8, false, "invalid input value for enum", ""},
+		{"state = 'open'::status", 16, false, `type "status" does not exist`, "shop.status"},
+		{"n = ", 4, false, "syntax error", ""},
+		{"paid) or (paid", 4, false, "syntax error", ""},
+		{"paid; select true", 0, false, "not one expression", ""},
+		{"paid from orders", 0, false, "more than an expression", "WHERE"},
+		{"paid x", 0, false, "more than an expression", "WHERE"},
+		{"paid, paid", 0, false, "more than an expression", "WHERE"},
+		{"paid union select true", 0, false, "more than an expression", "WHERE"},
+		{"", 0, false, "", ""},
+		{"n = $4", 4, false, "no parameter $4", ""},
+		{"$1 is null", 0, false, "could not determine data type of parameter $1", ""},
+		{"info < info", 5, true, "not supported: jsonb_lt", ""},
+		{strings.Repeat("not ", 101) + "paid", 0, true, "", ""},
+		{strings.Repeat(" ", 20000) + "paid", 0, true, "longer than 16384 bytes", "split"},
+		{"'ä' = 'ö' and nosuch", 16, false, "does not exist", ""},
+	} {
+		_, err := Compile(c.text, orders(), Options{Claims: true, Params: 3})
+		var e *Error
+		if !errors.As(err, &e) {
+			t.Errorf("%.40q: got %v, want an *Error", c.text, err)
+			continue
+		}
+		if e.Refused != c.refused || !strings.Contains(e.Reason, c.reason) || !strings.Contains(e.Hint, c.hint) || c.reason != "" && e.Position != c.position {
+			t.Errorf("%.40q: got %+v, want %+v", c.text, *e, c)
+		}
+	}
+}
+
+func TestCollations(t *testing.T) {
+	r := orders()
+	status := r.Column("status")
+	for _, c := range []struct {
+		of   Collation
+		text string
+		want bool
+	}{
+		{Collation{Name: "C"}, "status < 'open'", true},
+		{Collation{Name: "C"}, "lower(status) = 'open'", true},
+		{Collation{Name: "de_DE"}, "status < 'open'", false},
+		{Collation{Name: "de_DE"}, "status = 'open'", true},
+		{Collation{Name: "nd", Nondeterministic: true}, "status = 'open'", false},
+		{Collation{Name: "nd", Nondeterministic: true}, "status like 'o%'", false},
+		{Collation{Name: "nd", Nondeterministic: true}, `status collate "C" = 'open'`, true},
+		{Collation{Name: "nd", Nondeterministic: true}, "status is null", true},
+		{Collation{Name: "nd", Nondeterministic: true}, "status in ('a', 'b')", false},
+		{Collation{Name: "nd", Nondeterministic: true}, "array[status] = array[region]", false},
+	} {
+		_, err := Compile(c.text, r, Options{Collations: map[int]Collation{status: c.of}})
+		if (err == nil) != c.want {
+			t.Errorf("%s with %+v: got %v", c.text, c.of, err)
+		}
+	}
+}
+
+func TestBound(t *testing.T) {
+	for _, c := range []struct {
+		text       string
+		params     []string
+		columns    []int
+		key        string
+		equalities []Equality
+		sql        string
+		args       []string
+	}{
+		{
+			"status = 'open' and amount > 100 and region = (claims ->> 'region')", nil, []int{1, 2, 3}, "3:=EU",
+			[]Equality{{1, []string{"open"}}, {3, []string{"EU"}}},
+			"(status operator(pg_catalog.=) $1::text) and (amount operator(pg_catalog.>) $2::numeric) and (region operator(pg_catalog.=) $3::text)",
+			[]string{"open", "100", "EU"},
+		},
+		{
+			"owner = (claims ->> 'sub')::uuid or claims ->> 'role' = 'admin'", nil, []int{4}, "37:=a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a111:-",
+			nil, "((owner operator(pg_catalog.=) $1::uuid) or null::boolean)", []string{"a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11"},
+		},
+		{
+			"tags && $1 and id = any ($2) and 1 / n > 0", []string{`["a", "b c"]`, `[1, "2", null]`}, []int{0, 7, 10}, `10:={a,"b c"}11:={1,2,NULL}`,
+			[]Equality{{0, []string{"1", "2"}}},
+			"(labels operator(pg_catalog.&&) $1::text[]) and (id operator(pg_catalog.=) any ($2::bigint[]))", []string{`{a,"b c"}`, "{1,2,NULL}"},
+		},
+		{"paid and not (f > 1)", nil, []int{9, 13}, "", []Equality{{9, []string{"t"}}}, "paid and (not (f operator(pg_catalog.>) $1::double precision))", []string{"1"}},
+		{"status in ('a', claims ->> 'region') and n = null", nil, []int{1, 7}, "3:=EU2:=a", nil, "", nil},
+		{`status collate "C" >= 'b'`, nil, []int{1}, "", nil, `(status collate "C" operator(pg_catalog.>=) $1::text)`, []string{"b"}},
+	} {
+		b := bind(t, c.text, benchClaims, c.params...)
+		if got := b.predicate.Columns(); !slices.Equal(got, c.columns) {
+			t.Errorf("%s: columns: got %v, want %v", c.text, got, c.columns)
+		}
+		if c.text == "status in ('a', claims ->> 'region') and n = null" {
+			// A conjunct that is never true.
+			if sql, _ := b.SafeSQL(1); !strings.Contains(sql, "null::boolean") {
+				t.Errorf("%s: got %s", c.text, sql)
+			}
+			continue
+		}
+		if b.Key() != c.key {
+			t.Errorf("%s: key: got %q, want %q", c.text, b.Key(), c.key)
+		}
+		if got := b.Equalities(); !reflect.DeepEqual(got, c.equalities) {
+			t.Errorf("%s: equalities: got %v, want %v", c.text, got, c.equalities)
+		}
+		sql, args := b.SafeSQL(1)
+		if sql != c.sql || !slices.Equal(args, c.args) {
+			t.Errorf("%s:\ngot  %s %q\nwant %s %q", c.text, sql, args, c.sql, c.args)
+		}
+	}
+}
+
+func TestParamErrors(t *testing.T) {
+	p, err := Compile("id = $1 and tags @> $2 and info @> $3", orders(), Options{Params: 3})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ one, two, three, want string }{
+		{`7`, `["a"]`, `{"a": 1}`, ""},
+		{`"7"`, `"{a}"`, `"text"`, ""},
+		{`null`, `null`, `null`, ""},
+		{`"x"`, `[]`, `1`, "parameter $1: invalid input syntax for type bigint"},
+		{`7.5`, `[]`, `1`, "parameter $1: invalid input syntax for type bigint"},
+		{`[7]`, `[]`, `1`, "parameter $1: an array or object, where one value is meant"},
+		{`7`, `{"a": 1}`, `1`, "parameter $2: an array or object, where one value is meant"},
+		{`7`, `[[1], 2]`, `1`, "parameter $2: malformed array literal"},
+		{`7`, `[]`, `"\u0000"`, "parameter $3: unsupported Unicode escape sequence"},
+	} {
+		_, err := p.Bind(nil, []json.RawMessage{json.RawMessage(c.one), json.RawMessage(c.two), json.RawMessage(c.three)})
+		got := ""
+		if err != nil {
+			got = err.Error()
+		}
+		if got != c.want {
+			t.Errorf("%+v: got %q", c, got)
+		}
+	}
+	if _, err := p.Bind(nil, nil); err == nil {
+		t.Error("no parameters: got no error")
+	}
+}
+
+// TestUnchanged: a value that the tuple leaves out is never guessed, but it isn't null.
+func TestUnchanged(t *testing.T) {
+	row := order1()
+	row[8] = relay.Value{Kind: relay.ValueUnchanged}
+	for text, want := range map[string]Truth{
+		"info ->> 'a' = '1'": Failed, "info is null": False, "info is not null": True, "n = 7 or info ->> 'a' = '1'": True, "n = 8 and info ->> 'a' = '1'": False,
+	} {
+		got, fault := bind(t, text, "{}").Eval(row)
+		if got != want || want == Failed && fault != ErrUnchanged {
+			t.Errorf("%s: got %v %v, want %v", text, got, fault, want)
+		}
+	}
+	if got, fault := bind(t, "n = 7", "{}").Eval(row[:2]); got != Failed || fault != ErrRow {
+		t.Errorf("a short row: got %v %v", got, fault)
+	}
+}
+
+// TestConcurrent compiles, binds and evaluates from several goroutines; the race detector looks on.
+func TestConcurrent(t *testing.T) {
+	r := orders()
+	p, err := Compile("status = 'open' and region = any (tags || (claims ->> 'region')) and state in ('open', 'draft')", r, Options{Claims: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			for range 50 {
+				b, err := p.Bind(json.RawMessage(benchClaims), nil)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if got, fault := b.Eval(order1()); got != True {
+					t.Errorf("got %v %v", got, fault)
+				}
+				b.Equalities()
+				b.SafeSQL(1)
+				if _, err := Compile("state = any ('{open}'::shop.status[])", r, Options{}); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func FuzzPredicate(f *testing.F) {
+	g := generator{Rand: newRand(5)}
+	for _, c := range []string{"status = 'open' and amount > 100", "n in (1, 2, $1)", "tags[1] = 'a'", "info @> '{\"a\": [1]}'", "created + '1 day'::interval > day"} {
+		f.Add(c, benchClaims, "1", "17|open|1.5|EU|a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11|2024-02-29 12:34:56+00|open|7|{}|t|{}|a|2024-02-29|1")
+	}
+	for range 50 {
+		f.Add(g.fill(g.pick(templates["bool"]), 1), claims[1], `"a"`, "")
+	}
+	f.Fuzz(func(t *testing.T, text, claims, param, values string) {
+		p, err := Compile(text, orders(), Options{Claims: true, Params: 1})
+		if err != nil {
+			var e *Error
+			if !errors.As(err, &e) || e.Position < 0 || e.Position > len(text)+len(prefix) {
+				t.Fatalf("got %v", err)
+			}
+			return
+		}
+		b, err := p.Bind(json.RawMessage(claims), []json.RawMessage{json.RawMessage(param)})
+		if err != nil {
+			return
+		}
+		b.Equalities()
+		b.SafeSQL(1)
+		row := order1()
+		for i, text := range strings.Split(values, "|") {
+			if i < len(row) {
+				row[i].Text = []byte(text)
+			}
+		}
+		if got, fault := b.Eval(row); (fault != nil) != (got == Failed) {
+			t.Fatalf("got %v and %v", got, fault)
+		}
+		if got, fault := b.truth(order1()); (fault != nil) != (got == Failed) {
+			t.Fatalf("got %v and %v", got, fault)
+		}
+	})
+}
