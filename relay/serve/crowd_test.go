@@ -51,7 +51,7 @@ func TestSnapshotsUnderLoad(t *testing.T) {
 	stop := d.paced(8, 2*time.Millisecond, func(w, n int) string { return fmt.Sprintf(`update items set n = n + 1 where id = %d`, 1+(n*8+w)%500) })
 	m.until("the writers' transactions", func() bool { return m.Stats().Transactions > 200 })
 	var sum, worst time.Duration
-	const clients = 20
+	const clients = 12
 	var mirrors []*mirror
 	for range clients {
 		c := newMirror(t, r.url, client.Options{})
