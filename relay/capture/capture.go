@@ -124,7 +124,8 @@ type Capture struct {
 	reference    uint64    // a recent full transaction id
 	available    bool
 	reason       string
-	lives        int           // how often the source came alive
+	lives        int // how often the source came alive
+	lifeBegan    time.Time
 	unseen       []uint64      // transactions that the stream brought and no snapshot is known to see
 	committed    chan struct{} // closed at the next commit
 	waiters      int           // how many wait for it
@@ -173,7 +174,7 @@ func (c *Capture) Run(ctx context.Context) error {
 			c.log.Info().Msg("connecting anew: the warehouse describes the source otherwise")
 			continue
 		}
-		if time.Since(began) > longest {
+		if c.lived(began) {
 			pause = first
 		}
 		c.cfg.Metrics.SetUp(false)
@@ -185,6 +186,13 @@ func (c *Capture) Run(ctx context.Context) error {
 		}
 		pause = min(2*pause, longest)
 	}
+}
+
+// lived tells that the source has come alive since.
+func (c *Capture) lived(since time.Time) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.available && c.lifeBegan.After(since)
 }
 
 // wait pauses; a source that was discovered anew cuts it short.
@@ -295,6 +303,7 @@ func (c *Capture) live() {
 	c.mu.Lock()
 	c.available, c.reason, c.heard, c.mark = true, "", time.Now(), 0
 	c.lives++
+	c.lifeBegan = time.Now()
 	c.mu.Unlock()
 	c.cfg.Metrics.SetUp(true)
 	c.cfg.Changed()

@@ -145,6 +145,7 @@ func (c *Capture) openPool(ctx context.Context, source *warehouse.Source) error 
 		return fmt.Errorf("make the pool: %w", err)
 	}
 	cfg.ConnConfig = source.Conn.Copy()
+	cfg.ConnConfig.RuntimeParams["lock_timeout"] = "2s" // nothing that a snapshot asks before it begins waits for long
 	cfg.MaxConns = int32(c.cfg.Snapshots) + 1
 	cfg.MinConns = 0
 	cfg.MaxConnIdleTime = time.Minute
