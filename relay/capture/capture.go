@@ -118,6 +118,7 @@ type Capture struct {
 	begun, done  int           // how many looks at the catalog have begun and ended
 	afresh       bool          // the slots can't be used any more
 	ctx          context.Context
+	ended        bool      // Run is over
 	heard        time.Time // when something was written that the stream has passed since
 	mark         relay.LSN // a heartbeat that the stream was not seen to have passed; 0 for none
 	marked       time.Time // when the last one was written
@@ -152,7 +153,7 @@ const replaysAtATime = 32
 
 // Run follows the source until ctx ends.
 func (c *Capture) Run(ctx context.Context) error {
-	defer c.running.Wait()
+	defer c.end()
 	c.mu.Lock()
 	c.ctx = ctx
 	c.mu.Unlock()
@@ -186,6 +187,32 @@ func (c *Capture) Run(ctx context.Context) error {
 		}
 		pause = min(2*pause, longest)
 	}
+}
+
+// end waits for the loads that run; no other begins.
+func (c *Capture) end() {
+	c.mu.Lock()
+	c.ended = true
+	c.mu.Unlock()
+	c.running.Wait()
+}
+
+// run starts a load's work, unless the capture has ended.
+func (c *Capture) run(load *hub.Load, work func()) {
+	c.mu.Lock()
+	ended := c.ended
+	if !ended {
+		c.running.Add(1)
+	}
+	c.mu.Unlock()
+	if ended {
+		load.Finish(nil, 0, hub.ErrUnavailable)
+		return
+	}
+	go func() {
+		defer c.running.Done()
+		work()
+	}()
 }
 
 // lived tells that the source has come alive since.

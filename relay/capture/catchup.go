@@ -15,7 +15,7 @@ import (
 
 // Replay runs a load by replaying what came after since.
 func (c *Capture) Replay(load *hub.Load, replay *hub.Replay, since relay.LSN) {
-	c.running.Go(func() {
+	c.run(load, func() {
 		ctx, cancel := c.context(load)
 		defer cancel()
 		select {

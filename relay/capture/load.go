@@ -18,7 +18,7 @@ const inspectWait = 30 * time.Second
 
 // Snapshot runs a load by reading the shape's rows.
 func (c *Capture) Snapshot(load *hub.Load) {
-	c.running.Go(func() {
+	c.run(load, func() {
 		visible, fence, err := c.snapshot(load)
 		load.Finish(visible, fence, c.verdict(load, err))
 	})
