@@ -15,17 +15,21 @@ import (
 	"pgrelay/relay/serve"
 )
 
-// hole is a way to a server on which replication connections can be made to lead nowhere, as a firewall that forgets
+// hole is a way to a server on which the replication connections can be made to lead nowhere, as a firewall that forgets
 // them does: nothing arrives any more, and nobody is told.
 type hole struct {
 	net.Listener
-	to   string
-	open atomic.Bool
+	to    string
+	group sync.WaitGroup
+	mu    sync.Mutex
+	pairs []*pair
+}
 
-	mu        sync.Mutex
-	swallowed []net.Conn
-	all       []net.Conn
-	group     sync.WaitGroup
+// pair is a connection on both sides of a hole.
+type pair struct {
+	from, to   net.Conn
+	replicates bool
+	swallowed  atomic.Bool
 }
 
 func newHole(t *testing.T, to string) *hole {
@@ -44,17 +48,17 @@ func newHole(t *testing.T, to string) *hole {
 	})
 	t.Cleanup(func() {
 		_ = h.Close()
-		h.mu.Lock()
-		closeAll(h.all)
-		h.mu.Unlock()
+		h.each(func(p *pair) { p.close() })
 		h.group.Wait()
 	})
 	return h
 }
 
-func closeAll(conns []net.Conn) {
-	for _, conn := range conns {
-		_ = conn.Close()
+func (h *hole) each(do func(*pair)) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, p := range h.pairs {
+		do(p)
 	}
 }
 
@@ -65,53 +69,59 @@ func (h *hole) pass(from net.Conn) {
 		_ = from.Close()
 		return
 	}
-	defer closeAll([]net.Conn{from, to})
+	p := &pair{from: from, to: to}
+	defer p.close()
 	start := make([]byte, 4096)
 	n, err := from.Read(start)
 	if err != nil {
 		return
 	}
-	replicates := bytes.Contains(start[:n], []byte("replication\x00database"))
+	p.replicates = bytes.Contains(start[:n], []byte("replication\x00database"))
 	h.mu.Lock()
-	h.all = append(h.all, from, to)
-	if replicates {
-		h.swallowed = append(h.swallowed, from, to)
-	}
+	h.pairs = append(h.pairs, p)
 	h.mu.Unlock()
 	if _, err := to.Write(start[:n]); err != nil {
 		return
 	}
 	var way sync.WaitGroup
-	for _, ends := range [][2]net.Conn{{to, from}, {from, to}} {
-		way.Go(func() {
-			defer closeAll([]net.Conn{from, to})
-			_, _ = io.Copy(writer{ends[0], h, replicates}, ends[1])
-		})
-	}
+	way.Go(func() { p.copy(to, from) })
+	way.Go(func() { p.copy(from, to) })
 	way.Wait()
 }
 
-// writer writes unless the connection leads nowhere.
-type writer struct {
-	net.Conn
-	hole       *hole
-	replicates bool
-}
-
-func (w writer) Write(b []byte) (int, error) {
-	if w.replicates && w.hole.open.Load() {
-		return len(b), nil
+// copy forwards one way; what is swallowed is read and goes nowhere, until the pair is closed.
+func (p *pair) copy(to io.Writer, from io.Reader) {
+	defer p.close()
+	b := make([]byte, 64<<10)
+	for {
+		n, err := from.Read(b)
+		if !p.swallowed.Load() {
+			if _, err := to.Write(b[:n]); err != nil {
+				return
+			}
+		}
+		if err != nil {
+			return
+		}
 	}
-	return w.Conn.Write(b)
 }
 
-// mend lets new connections through and ends those that led nowhere.
+func (p *pair) close() {
+	_ = p.from.Close()
+	_ = p.to.Close()
+}
+
+// swallow lets the replication connections that there are lead nowhere, and mend ends them.
+func (h *hole) swallow() {
+	h.each(func(p *pair) { p.swallowed.Store(p.replicates) })
+}
+
 func (h *hole) mend() {
-	h.open.Store(false)
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	closeAll(h.swallowed)
-	h.swallowed = nil
+	h.each(func(p *pair) {
+		if p.swallowed.Load() {
+			p.close()
+		}
+	})
 }
 
 // TestSilentStream: a stream that brings nothing any more, without an end, brings no edits of the rules either. Nothing
@@ -133,7 +143,7 @@ func TestSilentStream(t *testing.T) {
 		t.Fatal("rules at an idle source count as unheard")
 	}
 
-	h.open.Store(true)
+	h.swallow()
 	d.exec(`update ` + rules + ` set enabled = false where relation = 'public.items'`)
 	began := time.Now()
 	m.phase(id, client.Waiting, "unavailable")
