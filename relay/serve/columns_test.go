@@ -28,9 +28,7 @@ func TestOnlySeeminglyAdded(t *testing.T) {
 	}
 	d.exec(`alter table grows add n int default 5`)
 	m.has(d, grows, "grows")
-	if n := len(m.seen(wire.TypeSchema)); n != 1 {
-		t.Errorf("%d schema messages, want the one of a column that was added", n)
-	}
+	await(t, func() (string, bool) { return "the schema message of a column that was added", len(m.seen(wire.TypeSchema)) == 1 })
 	for _, c := range []struct {
 		what, sql, table string
 		id               uint64
