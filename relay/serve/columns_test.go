@@ -28,7 +28,9 @@ func TestOnlySeeminglyAdded(t *testing.T) {
 	}
 	d.exec(`alter table grows add n int default 5`)
 	m.has(d, grows, "grows")
-	await(t, func() (string, bool) { return "the schema message of a column that was added", len(m.seen(wire.TypeSchema)) == 1 })
+	await(t, func() (string, bool) {
+		return "the schema message of a column that was added", len(m.seen(wire.TypeSchema)) == 1
+	})
 	for _, c := range []struct {
 		what, sql, table string
 		id               uint64
