@@ -92,7 +92,7 @@ func newDatabase(t *testing.T, server *pgserver.Server, script string, tables ..
 	others := server == shared.servers[server.Version()]
 	d := &database{t: t, server: server, name: fmt.Sprintf("d%d", shared.databases)}
 	shared.Unlock()
-	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute*slowness)
 	t.Cleanup(cancel)
 	d.ctx = ctx
 	if err := server.CreateDatabase(ctx, d.name); err != nil {
