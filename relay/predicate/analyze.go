@@ -227,7 +227,18 @@ func (a *analyzer) typeParam(n *node, target uint32) *node {
 		a.reject(n.pos, "inconsistent types deduced for parameter $%d: %s and %s", n.number+1, a.types.display(have), a.types.display(target))
 	}
 	a.params[n.number] = target
-	return a.made(&node{kind: kindParam, typ: target, pos: n.pos, number: n.number})
+	// In place, as variable_coerce_param_hook does: whoever holds the node sees the type.
+	n.typ = target
+	return a.made(n)
+}
+
+// copied is an operand that keeps its type whatever becomes of the copy.
+func copied(n *node) *node {
+	out := *n
+	if n.kind == kindRelabel {
+		out.args = []*node{copied(n.args[0])}
+	}
+	return &out
 }
 
 // boolean coerces a condition, as coerce_to_boolean does.

@@ -84,7 +84,7 @@ func (a *analyzer) noFunction(at, fitting int, name string, actual []uint32) {
 // byWord are functions whose first argument is a word of which only some are evaluated.
 var byWord = map[string]bool{
 	"timestamp_trunc": true, "timestamptz_trunc": true, "extract_timestamp": true, "extract_timestamptz": true, "extract_date": true,
-	"timestamptz_zone": true, "timestamp_zone": true,
+	"timestamptz_zone": true, "timestamp_zone": true, "timestamp_part": true, "timestamptz_part": true,
 }
 
 // word refuses a word that isn't evaluated when the predicate is compiled, instead of for each row.

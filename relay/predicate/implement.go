@@ -7,7 +7,7 @@ var implementations map[string]any
 func init() {
 	implementations = map[string]any{}
 	for _, m := range []map[string]any{
-		integers(), floats(), numerics(), texts(), moments(), documents(), arrays(), spans(), networks(), casts(),
+		integers(), floats(), numerics(), texts(), moments(), documents(), arrays(), spans(), networks(), casts(), more(),
 	} {
 		for name, f := range m {
 			implementations[name] = f

@@ -68,7 +68,7 @@ func (t *types) input(oid uint32) func(string) (datum, *Fault) {
 // oidIn reads what unsigned numbers print as; of the others strtoul takes nothing is guessed.
 func oidIn(s string) (datum, *Fault) {
 	i, ok := decimalInt(s)
-	if !ok || i < 0 {
+	if !ok || i < 0 || len(s) > 1 && s[0] == '0' {
 		return datum{}, inexact("an oid is read as a plain number alone")
 	}
 	return oidLimits.check(i)

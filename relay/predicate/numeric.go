@@ -130,6 +130,9 @@ func numericIn(s string) (datum, *Fault) {
 	if !ok {
 		return datum{}, numberFault(s, "numeric")
 	}
+	if strings.Trim(digits, "0") == "" && scale < 0 && scale > -1<<30+1 {
+		return datum{s: "0"}, nil
+	}
 	if scale < -maxDigits-1 || scale > 4*maxDigits || len(digits) > 4*maxDigits {
 		return datum{}, faultNumeric
 	}

@@ -95,6 +95,12 @@ func (a *analyzer) apply(r *resolution, args []*node, at int, k kind) *node {
 		coerced[i] = a.coerce(arg, declared[i], implicit)
 	}
 	n := &node{kind: k, typ: result, typmod: -1, pos: at, args: coerced, call: r.proc.call}
+	if n.call.name == "date_part/2" {
+		// It is written in SQL, and the planner puts its body in its place: the cast may raise an error.
+		_, cast := a.types.pathway(oidTimestamp, oidDate, implicit)
+		coerced[1] = a.convert(coerced[1], oidTimestamp, pathFunction, cast, implicit)
+		n.call.name = "timestamp_part"
+	}
 	if other, ok := concatenated[n.call.name]; ok {
 		// It is written in SQL, and the planner puts its body, a cast, in its place.
 		n.call.volatility = a.types.get(coerced[other].typ).out
@@ -178,7 +184,7 @@ func (a *analyzer) in(e *pg.A_Expr, at int) *node {
 		}
 	}
 	for _, item := range all {
-		one := a.boolean(a.binary(name, left, item, at), "IN")
+		one := a.boolean(a.binary(name, copied(left), item, at), "IN")
 		if result == nil {
 			result = one
 			continue

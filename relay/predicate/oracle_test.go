@@ -42,6 +42,7 @@ func setting(t testing.TB, name string, standard int) int {
 const schema = `
 create schema shop;
 create type shop.status as enum ('open', 'shipped', 'closed', 'Very late');
+create domain shop.positive as int check (value > 0);
 create domain shop.label as text check (length(value) < 20);
 create function shop.decide(predicate text, n int) returns setof text language plpgsql as $$
 declare answer text;

@@ -50,6 +50,12 @@ var samples = []sample{
 	{"numrange", "nr", []string{"empty", "[1.0,10.5)", "(1,2]", "(,)", "[1,1]", "(2,3)"}},
 	{"daterange", "dr", []string{"empty", "[2000-01-01,2024-03-01)", "(,infinity]", "[2024-02-29,2024-02-29]", "(,)"}},
 	{"tstzrange", "tr", []string{"empty", `["2000-01-01 00:00:00+00","2024-03-01 00:00:00+00")`, "(,)"}},
+	{"numeric[]", "nar", []string{"{}", "{1,1.0,NaN}", "{NULL,2.50}", "{-1}"}},
+	{"timestamptz[]", "tza", []string{"{}", `{"2024-03-01 00:00:00Z",infinity}`, "{NULL}"}},
+	{"jsonb[]", "jba", []string{"{}", `{"{\"a\": 1}",NULL}`, `{1,1.0}`}},
+	{"int8range", "lr", []string{"empty", "[1,9223372036854775807)", "(,7]", "[100,)"}},
+	{"tsrange", "sr", []string{"empty", `["2000-01-01 00:00:00","2024-02-29 12:34:56.789"]`, `(,"1999-12-31 23:59:59.999999")`}},
+	{"shop.positive", "po", []string{"1", "7", "2147483647"}},
 	{"name", "na", []string{"", "a", "open", "abc", "shop"}},
 	{"oid", "o", []string{"0", "1", "7", "4294967295"}},
 	{"shop.label", "dt", []string{"a", "open", "abc", "1"}},
@@ -73,6 +79,9 @@ func quote(s string) string {
 // {'t} an untyped literal that t reads, {op} a comparison.
 var templates = map[string][]string{
 	"bool": {
+		"({numeric[]} {op} {numeric[]})", "({numeric} = any ({numeric[]}))", "({timestamptz[]} && {timestamptz[]})", "({jsonb} = any ({jsonb[]}))", "({jsonb[]} = {jsonb[]})", "({timestamptz} <> all ({timestamptz[]}))",
+		"({int8range} @> {int8})", "({int8range} && {int8range})", "({tsrange} @> {timestamp})", "({tsrange} << {tsrange})", "({shop.positive} {op} {num})", "({shop.positive} in ({int4}, {int4}))", "({shop.positive} = any ({int4[]}))", "({shop.positive} is distinct from {shop.positive})",
+		"num_nulls({text}, {num}, null) > 1", "({text[]} {eq} string_to_array({text}, {text}))", "coalesce({shop.positive}, {int4}) > 3", "({jsonb} - {text[]} = {jsonb})",
 		"({bool} and {bool})", "({bool} or {bool})", "(not {bool})", "({bool} and {bool} and {bool})", "({bool} is true)", "({bool} is not true)",
 		"({bool} is false)", "({bool} is not false)", "({bool} is unknown)", "({bool} is not unknown)", "({bool} {op} {bool})",
 		"case when {bool} then {bool} when {bool} then {bool} else {bool} end", "coalesce({bool}, {bool})", "nullif({bool}, {bool})",
