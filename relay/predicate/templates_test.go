@@ -33,7 +33,8 @@ func everything(templates map[string][]string) {
 	}
 	slices.SortFunc(all, func(x, y *proc) int { return strings.Compare(describe(x), describe(y)) })
 	for _, p := range all {
-		if _, ok := implementations[p.call.name]; !ok || p.variadic != 0 {
+		if _, ok := implementations[p.call.name]; !ok || p.variadic != 0 || slices.Contains([]string{"lpad", "rpad", "repeat"}, p.name) {
+			// With a random length those three keep the server busy for minutes.
 			continue
 		}
 		args, ok := holes(p.args, byCollation[p.call.name] != "")
