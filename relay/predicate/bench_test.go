@@ -7,7 +7,7 @@ import (
 	"pgrelay/relay"
 )
 
-// order is a relation as people have them.
+// orders is a relation as people have them.
 func orders() *relay.Relation {
 	scalar := func(name, typeName string, oid uint32) relay.Column {
 		return relay.Column{Name: name, Source: name, TypeName: typeName, Type: &relay.Type{OID: oid, Name: typeName, Kind: relay.KindBase, Delimiter: ','}}

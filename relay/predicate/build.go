@@ -44,8 +44,6 @@ type builder struct {
 	*types
 	claims datum
 	params []datum
-	// key collects the values of what doesn't depend on the row.
-	key []byte
 }
 
 func newBuilder(p *Predicate, claims datum, params []datum) *builder {

@@ -174,7 +174,7 @@ const (
 	oidTextArray     = 1009
 	oidInt4Range     = 3904
 	oidNumRange      = 3906
-	oidTsRange       = 3908
+	oidTSRange       = 3908
 	oidTstzRange     = 3910
 	oidDateRange     = 3912
 	oidInt8Range     = 3926

@@ -56,7 +56,6 @@ var (
 	faultJSON      = &Fault{"22P02", "invalid input syntax for type json"}
 	faultScalar    = &Fault{"22023", "cannot do this with a jsonb value of this kind"}
 	faultDimension = &Fault{"2202E", "wrong number of array subscripts"}
-	faultEncoding  = &Fault{"22021", "invalid byte sequence for encoding"}
 )
 
 // syntax is the fault of a text that the type's input function doesn't take. The text itself isn't told.
