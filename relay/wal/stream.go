@@ -25,6 +25,8 @@ const (
 	// wal_sender_timeout's default, since it may be busy sorting a large transaction.
 	replyEvery = 10 * time.Second
 	silence    = time.Minute
+	// startTimeout bounds the answer to START_REPLICATION.
+	startTimeout = 30 * time.Second
 )
 
 // Stream is the CopyBoth stream of one START_REPLICATION. Next is for one goroutine; Received and Close for any.
@@ -48,6 +50,10 @@ func Start(ctx context.Context, cfg *pgx.ConnConfig, slot string, start relay.LS
 	pc, err := pgconn.ConnectConfig(ctx, c)
 	if err != nil {
 		return nil, fmt.Errorf("connect for replication: %w", err)
+	}
+	// On a slow machine pgconn may have a goroutine that reads ahead; it would take the first bytes of the stream.
+	if err := pc.SyncConn(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("make the replication connection quiet: %w", err), pc.Close(context.WithoutCancel(ctx)))
 	}
 	hijacked, err := pc.Hijack()
 	if err != nil {
@@ -79,6 +85,8 @@ var sessionSettings = map[string]string{
 }
 
 func (s *Stream) begin(ctx context.Context, slot string, start relay.LSN, publications []string) error {
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
 	stop := context.AfterFunc(ctx, func() { _ = s.conn.Close() })
 	defer stop()
 	query := fmt.Sprintf("START_REPLICATION SLOT %s LOGICAL %s (proto_version '1', publication_names %s)",
