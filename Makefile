@@ -46,10 +46,12 @@ bench: tools build ## figures beside what this machine allows, and the benchmark
 # How much the long comparisons do; the short ones are part of `make test`.
 oracle: export PGRELAY_VALUES ?= 50000
 oracle: export PGRELAY_ORACLE_SECONDS ?= 600
+oracle: export PGRELAY_PREDICATES ?= 200000
 
 .PHONY: oracle
-oracle: $(PAGE) ## long comparisons with Postgres: encoded values, mirrored tables
+oracle: $(PAGE) ## long comparisons with Postgres: encoded values, predicates, mirrored tables
 	go test -count=1 -v -timeout 60m -run Oracle ./relay/value
+	go test -count=1 -v -timeout 60m -run 'Oracle|Input|Params' ./relay/predicate
 	go test -count=1 -v -timeout 60m ./relay/oracle
 
 $(MODULES): react/package.json react/package-lock.json
