@@ -231,7 +231,7 @@ func (s *session) reconcile() {
 func (s *session) reconcileStream(st *stream) {
 	c, relation, spec, err := s.h.directory.Load().resolve(s.principal, st.ids[0])
 	if err != nil {
-		if s.withdraw() {
+		if !errors.Is(err, errUnavailable) && s.withdraw() {
 			return
 		}
 		for _, sub := range slices.Clone(st.ids) {
