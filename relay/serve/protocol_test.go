@@ -438,12 +438,12 @@ func TestHandshake(t *testing.T) {
 		})
 	}
 	for path, want := range map[string]int{"/healthz": 200, "/readyz": 200, "/v1/ws": 400, "/metrics": 404, "/": 404} {
-		response, err := http.Get("http://" + host + path)
-		must(t, err)
-		_ = response.Body.Close()
-		if response.StatusCode != want {
-			t.Errorf("%s: status %d, want %d", path, response.StatusCode, want)
-		}
+		await(t, func() (string, bool) {
+			response, err := http.Get("http://" + host + path)
+			must(t, err)
+			_ = response.Body.Close()
+			return fmt.Sprintf("%s: status %d, the last was %d", path, want, response.StatusCode), response.StatusCode == want
+		})
 	}
 	http.DefaultClient.CloseIdleConnections()
 	var two []net.Conn
