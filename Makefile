@@ -25,11 +25,10 @@ build: $(PAGE) ## bin/pgrelay with the page in it
 	go build -o bin/pgrelay ./cmd/pgrelay
 
 .PHONY: test
-test: tools build ## everything: vet, Go tests plain and under the race detector, TypeScript checks, the page in Chromium
+test: tools build ## everything: vet, Go tests under the race detector, TypeScript checks, the page in Chromium
 	cd react && npm run lint && npm run typecheck && npm test
 	go vet ./...
-	go test -timeout 10m ./...
-	go test -timeout 15m -race -short ./...
+	go test -timeout 15m -race ./...
 	cd react && npm run test:e2e
 
 .PHONY: lint
