@@ -157,7 +157,7 @@ func TestTwoRelays(t *testing.T) {
 	d.exec(`update items set n = 1 where id = 1`)
 	first.stop()
 	d.exec(`update items set n = 2 where id = 2`)
-	first = d.start(name("one"), at(first))
+	d.start(name("one"), at(first))
 	m.has(d, id, "items")
 	n.has(d, other, "items")
 	if s := m.Stats(); s.Resumed != 1 || s.Refused != 0 {

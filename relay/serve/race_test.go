@@ -264,7 +264,7 @@ func TestOutOfPublication(t *testing.T) {
 		}
 		r.stop()
 		script(20)
-		r = d.start(at(r))
+		d.start(at(r))
 		m.has(d, id, "items")
 		m.has(d, other, "heap")
 		if s := m.Stats(); s.Snapshots != 4 || s.Resumed != 1 {

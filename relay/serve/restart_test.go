@@ -167,7 +167,7 @@ func TestUnread(t *testing.T) {
 	for i := range 20 {
 		d.exec(fmt.Sprintf(`update items set n = %d; insert into items values (%d, 0, 'away')`, i, 2000+i))
 	}
-	r = d.start(at(r))
+	d.start(at(r))
 	m.has(d, id, "items")
 	stats := m.Stats()
 	if stats.Resumed != 1 || stats.Snapshots != 1 || stats.Transactions != 20 {

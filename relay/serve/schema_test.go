@@ -144,7 +144,7 @@ func TestPublicationMadeAnew(t *testing.T) {
 		d.exec(`update items set n = 79 where id < 3`)
 		d.exec(`create publication pgrelay for table only items`)
 		d.exec(`update items set n = 80 where id < 2; insert into heap values (1, 'late')`)
-		r = d.start(at(r))
+		d.start(at(r))
 		m.has(d, id, "items")
 		m.has(d, bag, "heap")
 	})

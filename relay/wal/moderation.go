@@ -1,6 +1,7 @@
 package wal
 
 import (
+	"errors"
 	"io"
 	"net"
 	"os"
@@ -76,9 +77,9 @@ func (m *moderation) readMany(b []byte) (n int, err error) {
 		switch {
 		case closed != nil:
 			return 0, closed
-		case err == syscall.EINTR, err == syscall.EAGAIN && naps < moderateNaps:
+		case errors.Is(err, syscall.EINTR), errors.Is(err, syscall.EAGAIN) && naps < moderateNaps:
 			continue
-		case err == syscall.EAGAIN:
+		case errors.Is(err, syscall.EAGAIN):
 			m.moderate(false)
 			return 0, nil
 		case err != nil:
