@@ -101,6 +101,11 @@ type Capture struct {
 		when  time.Time
 		again time.Time // not before, after a failure
 	}
+	// Of Run alone: where decoding failed last, and how often in a row.
+	failed struct {
+		at    relay.LSN
+		times int
+	}
 	warned  bool
 	refused map[string]string
 
@@ -163,7 +168,8 @@ func (c *Capture) Run(ctx context.Context) error {
 		began := time.Now()
 		err := c.session(ctx)
 		c.closePool()
-		if undefined(err) {
+		if undefined(err) || c.stuck(err) {
+			c.log.Error().Err(err).Msg("the slot cannot be decoded any more: a new one is made, and clients start over")
 			c.mu.Lock()
 			c.afresh = true
 			c.mu.Unlock()
@@ -375,6 +381,24 @@ func (c *Capture) sees(snapshot string) error {
 	defer c.mu.Unlock()
 	c.unseen = slices.DeleteFunc(c.unseen, v.Sees)
 	return nil
+}
+
+// stuckAfter is how often decoding may fail at one place before the slot is given up.
+const stuckAfter = 3
+
+// stuck tells that the server fails to decode the same place again and again, with an error of its own (XX000), such as
+// "could not map filenumber to relation OID": no later attempt would pass it.
+func (c *Capture) stuck(err error) bool {
+	var pg *pgconn.PgError
+	at := c.Hub.Position()
+	if !errors.As(err, &pg) || pg.Code != "XX000" || at != c.failed.at {
+		c.failed.at, c.failed.times = at, 0
+	}
+	if pg == nil || pg.Code != "XX000" {
+		return false
+	}
+	c.failed.times++
+	return c.failed.times%stuckAfter == 0
 }
 
 // undefined tells that the stream missed something that the log still speaks of: a publication that was made anew.
