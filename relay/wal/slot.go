@@ -290,7 +290,7 @@ func setFailover(ctx context.Context, cfg *pgx.ConnConfig, name string) error {
 		return fmt.Errorf("connect to mark slot %s for failover: %w", name, err)
 	}
 	defer func() { _ = pc.Close(context.WithoutCancel(ctx)) }()
-	if _, err := pc.Exec(ctx, "ALTER_REPLICATION_SLOT "+quoteIdentifier(name)+" (FAILOVER true)").ReadAll(); err != nil {
+	if _, err := pc.Exec(ctx, "ALTER_REPLICATION_SLOT "+relay.Ident(name)+" (FAILOVER true)").ReadAll(); err != nil {
 		return fmt.Errorf("mark slot %s for failover: %w", name, err)
 	}
 	return nil

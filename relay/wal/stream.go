@@ -90,7 +90,7 @@ func (s *Stream) begin(ctx context.Context, slot string, start relay.LSN, public
 	stop := context.AfterFunc(ctx, func() { _ = s.conn.Close() })
 	defer stop()
 	query := fmt.Sprintf("START_REPLICATION SLOT %s LOGICAL %s (proto_version '1', publication_names %s)",
-		quoteIdentifier(slot), start, quoteLiteral(PublicationNames(publications)))
+		relay.Ident(slot), start, quoteLiteral(PublicationNames(publications)))
 	message, err := (&pgproto3.Query{String: query}).Encode(nil)
 	if err != nil {
 		return err
