@@ -61,6 +61,12 @@ type Column struct {
 	TypeName string
 	Type     *Type
 	NotNull  bool
+	// Collation is the column's pg_collation.collname, behind its schema and a point where it isn't in pg_catalog; empty
+	// for the database's default and for a type that isn't collatable. Nondeterministic: different strings may be equal
+	// under it (collisdeterministic is false).
+	// https://www.postgresql.org/docs/current/catalog-pg-collation.html
+	Collation        string
+	Nondeterministic bool
 	// Fill is the one value that every row older than the column has, as a SQL text value; nil means null.
 	// It is of use only where Filled is true.
 	Fill   *string
@@ -91,6 +97,9 @@ type Leaf struct {
 	Identity Identity
 	// Full tells that the old tuple carries every column; read from the catalog, never from a message.
 	Full bool
+	// NoFull: with replica identity FULL the application's own UPDATE and DELETE would fail here, for generated columns
+	// that aren't published (18).
+	NoFull bool
 	// Key names the source columns that the old tuple of a delete or a key change carries; nil where there is no identity.
 	Key []string
 	// Member is the oid of the table's entry in the publication (pg_publication_rel): another one tells that the table

@@ -181,14 +181,10 @@ func (a *analyzer) column(ref *pg.ColumnRef) *node {
 		a.refuse(at, "a qualified name is not supported", "write the column's name alone")
 	}
 	name := ref.Fields[0].GetString_().Sval
-	i := a.relation.Column(name)
-	if i >= 0 {
+	if i := a.relation.Column(name); i >= 0 && !a.options.hides(i) {
 		n := &node{kind: kindColumn, typ: a.relation.Columns[i].Type.OID, typmod: -1, pos: at, number: i}
 		if a.types.get(n.typ).collatable {
-			n.coll = collation{collImplicit, a.options.collation(i)}
-			if n.typ == oidName {
-				n.coll.name = "C"
-			}
+			n.coll = collation{collImplicit, a.collationOf(i)}
 		}
 		return n
 	}
@@ -199,8 +195,8 @@ func (a *analyzer) column(ref *pg.ColumnRef) *node {
 }
 
 func (a *analyzer) columnHint(name string) string {
-	for _, c := range a.relation.Columns {
-		if strings.EqualFold(c.Name, name) {
+	for i, c := range a.relation.Columns {
+		if strings.EqualFold(c.Name, name) && !a.options.hides(i) {
 			return "write " + relay.Ident(c.Name)
 		}
 	}

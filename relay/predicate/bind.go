@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"strconv"
 	"strings"
 
 	"pgrelay/relay"
@@ -15,8 +14,10 @@ type Bound struct {
 	predicate *Predicate
 	claims    datum
 	params    []datum
-	truth     truthOf
-	key       string
+	// root is what is left of the predicate's tree.
+	root  *node
+	truth truthOf
+	key   string
 }
 
 // Bind gives the predicate its claims, a JSON object, and its parameters. A string is read as Postgres reads a literal of
@@ -41,9 +42,10 @@ func (p *Predicate) Bind(claims json.RawMessage, params []json.RawMessage) (*Bou
 		}
 		b.params = append(b.params, d)
 	}
-	build := newBuilder(p, b.claims, b.params)
-	b.truth = build.truth(p.root)
-	b.key = string(build.keyOf(nil, p.root))
+	r := reducer{builder: newBuilder(p, b.claims, b.params)}
+	b.root = r.reduce(p.root)
+	b.truth = r.truth(b.root)
+	b.key = string(r.key)
 	return b, nil
 }
 
@@ -130,35 +132,9 @@ func (p *Predicate) paramArray(raw []byte) (string, error) {
 	return string(append(b, '}')), nil
 }
 
-// Key identifies equal bindings: what doesn't depend on a row and reads claims or parameters has the same values.
+// Key identifies equal bindings of a predicate: what is left of it under them is the same, with the same values. What a
+// claim or a parameter has decided makes the values that aren't reached count no more.
 func (b *Bound) Key() string { return b.key }
-
-// keyOf appends the values of the largest such sub-expressions.
-func (b *builder) keyOf(key []byte, n *node) []byte {
-	if n.kind == kindConst {
-		return key
-	}
-	if n.depends() {
-		for _, arg := range n.args {
-			key = b.keyOf(key, arg)
-		}
-		return key
-	}
-	d, fault := b.compose(n)(nil)
-	text := ""
-	switch {
-	case fault != nil:
-		text = "!" + fault.Code
-	case d.null:
-		text = "-"
-	default:
-		if write := b.output(n.typ); write != nil {
-			text = "=" + write(d)
-		}
-	}
-	key = strconv.AppendInt(key, int64(len(text)), 10)
-	return append(append(key, ':'), text...)
-}
 
 // Eval decides a row, given by the relation's columns; only those of Columns are read. With Failed comes the fault.
 // A row that isn't one of the relation (too short, texts that Postgres doesn't print for the types) is ErrRow at worst.

@@ -9,6 +9,23 @@ import (
 // defaultCollation is the database's: deterministic always, its order unknown here.
 const defaultCollation = "default"
 
+// nondeterministic marks such a collation's name.
+const nondeterministic = "\x00"
+
+// collationOf is a column's collation; type name's is always C.
+func (a *analyzer) collationOf(column int) string {
+	c := &a.relation.Columns[column]
+	switch {
+	case c.Type.OID == oidName:
+		return "C"
+	case c.Collation == "":
+		return defaultCollation
+	case c.Nondeterministic:
+		return nondeterministic + c.Collation
+	}
+	return c.Collation
+}
+
 // collate derives an expression's collation from its arguments', as assign_collations_walker does.
 // https://github.com/postgres/postgres/blob/REL_15_STABLE/src/backend/parser/parse_collate.c
 func (a *analyzer) collate(n *node) {
@@ -55,6 +72,9 @@ func (a *analyzer) collateClause(c *pg.CollateClause) *node {
 	arg := a.expr(c.Arg)
 	at := pos(c.Location)
 	name := c.Collname[len(c.Collname)-1].GetString_().GetSval()
+	if len(c.Collname) > 1 && c.Collname[0].GetString_().GetSval() != "pg_catalog" {
+		a.refuse(at, "collations of other schemas are not known here", `write collate "C"`)
+	}
 	if arg.typ != oidUnknown && !a.types.get(arg.typ).collatable {
 		a.reject(at, "collations are not supported by type %s", a.types.display(arg.typ))
 	}

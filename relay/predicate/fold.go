@@ -39,7 +39,7 @@ func (a *analyzer) fold(n *node) *node {
 }
 
 func (a *analyzer) nullOf(n *node) *node {
-	return &node{kind: kindConst, typ: n.typ, typmod: n.typmod, pos: n.pos, value: nullDatum, coll: n.coll}
+	return constantOf(n, nullDatum)
 }
 
 // stable tells whether the planner may compute the expression in advance.
@@ -65,7 +65,7 @@ func (a *analyzer) compute(n *node) *node {
 	if fault != nil {
 		a.fault(n.pos, fault)
 	}
-	return &node{kind: kindConst, typ: n.typ, typmod: n.typmod, pos: n.pos, value: value, coll: n.coll}
+	return constantOf(n, value)
 }
 
 // foldJunction drops arguments that don't decide and ends at one that does, also behind one that isn't constant.

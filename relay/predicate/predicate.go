@@ -21,32 +21,12 @@ type Options struct {
 	MaxBytes int
 	// MaxDepth of nested expressions; default 100.
 	MaxDepth int
-	// Collations are those of the columns, by index, that don't have the database's default collation.
-	Collations map[int]Collation
+	// Hidden tells of columns, by index, that don't exist for the text: what it says of one is what it says of a name
+	// that nothing has, and a type that hidden columns alone have is unknown too. Nil: none is.
+	Hidden func(column int) bool
 }
 
-// Collation is a column's collation.
-// https://www.postgresql.org/docs/current/catalog-pg-collation.html
-type Collation struct {
-	// Name without a schema; "C", "POSIX" and "ucs_basic" order by bytes.
-	Name string
-	// Nondeterministic: different strings may be equal (pg_collation.collisdeterministic is false).
-	Nondeterministic bool
-}
-
-// nondeterministic marks such a collation's name.
-const nondeterministic = "\x00"
-
-func (o Options) collation(column int) string {
-	c, ok := o.Collations[column]
-	switch {
-	case !ok:
-		return defaultCollation
-	case c.Nondeterministic:
-		return nondeterministic + c.Name
-	}
-	return c.Name
-}
+func (o Options) hides(column int) bool { return o.Hidden != nil && o.Hidden(column) }
 
 func (o Options) bytes() int {
 	if o.MaxBytes == 0 {
@@ -103,7 +83,7 @@ func Compile(text string, r *relay.Relation, options Options) (p *Predicate, err
 	if err != nil {
 		return nil, err
 	}
-	a := &analyzer{types: newTypes(r), relation: r, options: options, text: text}
+	a := &analyzer{types: newTypes(r, options.hides), relation: r, options: options, text: text}
 	root := a.boolean(a.expr(raw), "WHERE")
 	for i, t := range a.params {
 		if t == oidUnknown {

@@ -79,22 +79,24 @@ func TestCollations(t *testing.T) {
 	r := orders()
 	status := r.Column("status")
 	for _, c := range []struct {
-		of   Collation
+		of   relay.Column
 		text string
 		want bool
 	}{
-		{Collation{Name: "C"}, "status < 'open'", true},
-		{Collation{Name: "C"}, "lower(status) = 'open'", true},
-		{Collation{Name: "de_DE"}, "status < 'open'", false},
-		{Collation{Name: "de_DE"}, "status = 'open'", true},
-		{Collation{Name: "nd", Nondeterministic: true}, "status = 'open'", false},
-		{Collation{Name: "nd", Nondeterministic: true}, "status like 'o%'", false},
-		{Collation{Name: "nd", Nondeterministic: true}, `status collate "C" = 'open'`, true},
-		{Collation{Name: "nd", Nondeterministic: true}, "status is null", true},
-		{Collation{Name: "nd", Nondeterministic: true}, "status in ('a', 'b')", false},
-		{Collation{Name: "nd", Nondeterministic: true}, "array[status] = array[region]", false},
+		{relay.Column{Collation: "C"}, "status < 'open'", true},
+		{relay.Column{Collation: "C"}, "lower(status) = 'open'", true},
+		{relay.Column{Collation: "de_DE"}, "status < 'open'", false},
+		{relay.Column{Collation: "de_DE"}, "status = 'open'", true},
+		{relay.Column{Collation: "nd", Nondeterministic: true}, "status = 'open'", false},
+		{relay.Column{Collation: "nd", Nondeterministic: true}, "status like 'o%'", false},
+		{relay.Column{Collation: "nd", Nondeterministic: true}, `status collate "C" = 'open'`, true},
+		{relay.Column{Collation: "nd", Nondeterministic: true}, "status is null", true},
+		{relay.Column{Collation: "nd", Nondeterministic: true}, "status in ('a', 'b')", false},
+		{relay.Column{Collation: "nd", Nondeterministic: true}, "array[status] = array[region]", false},
 	} {
-		_, err := Compile(c.text, r, Options{Collations: map[int]Collation{status: c.of}})
+		column := &r.Columns[status]
+		column.Collation, column.Nondeterministic = c.of.Collation, c.of.Nondeterministic
+		_, err := Compile(c.text, r, Options{})
 		if (err == nil) != c.want {
 			t.Errorf("%s with %+v: got %v", c.text, c.of, err)
 		}
@@ -103,31 +105,31 @@ func TestCollations(t *testing.T) {
 
 func TestBound(t *testing.T) {
 	for _, c := range []struct {
-		text       string
-		params     []string
-		columns    []int
-		key        string
-		equalities []Equality
-		sql        string
-		args       []string
+		text    string
+		params  []string
+		columns []int
+		key     string
+		covers  [][]relay.Equality
+		sql     string
+		args    []string
 	}{
 		{
-			"status = 'open' and amount > 100 and region = (claims ->> 'region')", nil, []int{1, 2, 3}, "3:=EU",
-			[]Equality{{1, []string{"open"}}, {3, []string{"EU"}}},
+			"status = 'open' and amount > 100 and region = (claims ->> 'region')", nil, []int{1, 2, 3}, "+++3:=EU",
+			[][]relay.Equality{{{Column: 1, Values: []string{"open"}}}, {{Column: 3, Values: []string{"EU"}}}},
 			"(status operator(pg_catalog.=) $1::text) and (amount operator(pg_catalog.>) $2::numeric) and (region operator(pg_catalog.=) $3::text)",
 			[]string{"open", "100", "EU"},
 		},
 		{
-			"owner = (claims ->> 'sub')::uuid or claims ->> 'role' = 'admin'", nil, []int{4}, "37:=a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a111:-",
-			nil, "((owner operator(pg_catalog.=) $1::uuid) or null::boolean)", []string{"a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11"},
+			"owner = (claims ->> 'sub')::uuid or claims ->> 'role' = 'admin'", nil, []int{4}, "+37:=a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11+1:-",
+			[][]relay.Equality{{{Column: 4, Values: []string{"a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11"}}}}, "((owner operator(pg_catalog.=) $1::uuid) or null::boolean)", []string{"a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11"},
 		},
 		{
-			"tags && $1 and id = any ($2) and 1 / n > 0", []string{`["a", "b c"]`, `[1, "2", null]`}, []int{0, 7, 10}, `10:={a,"b c"}11:={1,2,NULL}`,
-			[]Equality{{0, []string{"1", "2"}}},
+			"tags && $1 and id = any ($2) and 1 / n > 0", []string{`["a", "b c"]`, `[1, "2", null]`}, []int{0, 7, 10}, `+10:={a,"b c"}+11:={1,2,NULL}+`,
+			[][]relay.Equality{{{Column: 0, Values: []string{"1", "2"}}}},
 			"(labels operator(pg_catalog.&&) $1::text[]) and (id operator(pg_catalog.=) any ($2::bigint[]))", []string{`{a,"b c"}`, "{1,2,NULL}"},
 		},
-		{"paid and not (f > 1)", nil, []int{9, 13}, "", []Equality{{9, []string{"t"}}}, "paid and (not (f operator(pg_catalog.>) $1::double precision))", []string{"1"}},
-		{"status in ('a', claims ->> 'region') and n = null", nil, []int{1, 7}, "3:=EU2:=a", nil, "", nil},
+		{"paid and not (f > 1)", nil, []int{9, 13}, "++", [][]relay.Equality{{{Column: 9, Values: []string{"t"}}}}, "paid and (not (f operator(pg_catalog.>) $1::double precision))", []string{"1"}},
+		{"status in ('a', claims ->> 'region') and n = null", nil, []int{1, 7}, "", nil, "", nil},
 		{`status collate "C" >= 'b'`, nil, []int{1}, "", nil, `(status collate "C" operator(pg_catalog.>=) $1::text)`, []string{"b"}},
 	} {
 		b := bind(t, c.text, benchClaims, c.params...)
@@ -144,8 +146,8 @@ func TestBound(t *testing.T) {
 		if b.Key() != c.key {
 			t.Errorf("%s: key: got %q, want %q", c.text, b.Key(), c.key)
 		}
-		if got := b.Equalities(); !reflect.DeepEqual(got, c.equalities) {
-			t.Errorf("%s: equalities: got %v, want %v", c.text, got, c.equalities)
+		if got := b.Covers(); !reflect.DeepEqual(got, c.covers) {
+			t.Errorf("%s: covers: got %v, want %v", c.text, got, c.covers)
 		}
 		sql, args := b.SafeSQL(1)
 		if sql != c.sql || !slices.Equal(args, c.args) {
@@ -220,7 +222,8 @@ func TestConcurrent(t *testing.T) {
 				if got, fault := b.Eval(order1()); got != True {
 					t.Errorf("got %v %v", got, fault)
 				}
-				b.Equalities()
+				b.Covers()
+				b.Constant()
 				b.SafeSQL(1)
 				if _, err := Compile("state = any ('{open}'::shop.status[])", r, Options{}); err != nil {
 					t.Error(err)
@@ -252,7 +255,8 @@ func FuzzPredicate(f *testing.F) {
 		if err != nil {
 			return
 		}
-		b.Equalities()
+		b.Covers()
+		b.Constant()
 		b.SafeSQL(1)
 		row := order1()
 		for i, text := range strings.Split(values, "|") {

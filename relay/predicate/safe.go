@@ -23,7 +23,7 @@ var safeCalls = map[string]bool{
 func (b *Bound) SafeSQL(first int) (sql string, args []string) {
 	w := &safeWriter{builder: newBuilder(b.predicate, b.claims, b.params), relation: b.predicate.relation, first: first}
 	var parts []string
-	for _, n := range flat(b.predicate.root, kindAnd) {
+	for _, n := range flat(b.root, kindAnd) {
 		kept := len(w.args)
 		if part, ok := w.write(n); ok {
 			parts = append(parts, part)

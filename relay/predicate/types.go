@@ -17,10 +17,12 @@ type types struct {
 // madeUp is set in the oid of an array type that no column has and the catalog of the source may or may not.
 const madeUp = 1 << 31
 
-func newTypes(r *relay.Relation) *types {
+func newTypes(r *relay.Relation, hidden func(column int) bool) *types {
 	t := &types{catalog: builtin(), own: map[uint32]*typ{}, named: map[string]*typ{}}
 	for i := range r.Columns {
-		t.add(r.Columns[i].Type)
+		if !hidden(i) {
+			t.add(r.Columns[i].Type)
+		}
 	}
 	for _, own := range t.own {
 		if e := t.own[own.elem]; e != nil && e.array == 0 {
