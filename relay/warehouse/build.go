@@ -65,7 +65,10 @@ var kinds = map[string]string{
 func (b *builder) usable() *Skip {
 	c, t := b.class, b.table
 	remote := relay.Ident(t.RemoteSchema, t.RemoteTable)
-	if c == nil {
+	switch {
+	case c == nil && t.Server == "":
+		return b.skip("", "it was dropped meanwhile")
+	case c == nil:
 		return b.skip(fmt.Sprintf("drop foreign table %[1]s;\nor alter foreign table %[1]s options (set schema_name '…', set table_name '…');",
 			relay.Ident(t.Schema, t.Table)), "source %s has no table %s", b.source.Name, remote)
 	}
@@ -117,8 +120,9 @@ func (b *builder) findLeaves() *Skip {
 	return nil
 }
 
-// fingerprint has a line for what isn't a column's and then one for each column, so that Added can tell an added column
-// from any other change.
+// fingerprint has a line for what isn't a column's and then one for each column. A partition's columns have the root's
+// collations: Postgres lets nobody attach one that differs, nor alter them apart (MergeAttributesIntoExisting).
+// https://github.com/postgres/postgres/blob/REL_15_STABLE/src/backend/commands/tablecmds.c
 func (b *builder) fingerprint() string {
 	r := b.relation
 	head := []string{r.Name, r.Server, r.Schema, r.Table, fmt.Sprint(r.OID, r.Partitioned, r.Bag, r.InsertOnly), strings.Join(quoteAll(r.KeyNames()), ",")}
@@ -127,12 +131,12 @@ func (b *builder) fingerprint() string {
 		if !l.Full {
 			key = strings.Join(quoteAll(l.Key), ",")
 		}
-		head = append(head, fmt.Sprint(l.OID), l.Schema, l.Table, string(l.Identity), key)
+		head = append(head, fmt.Sprint(l.OID), l.Schema, l.Table, string(l.Identity), key, fmt.Sprint(l.NoFull))
 	}
 	lines := []string{digest(head...)}
 	for i := range r.Columns {
 		c := &r.Columns[i]
-		stamp := []string{c.Source, c.TypeName, b.catalog.typeStamps[c.Type.OID]}
+		stamp := []string{c.Source, c.TypeName, b.catalog.typeStamps[c.Type.OID], c.Collation, fmt.Sprint(c.Nondeterministic)}
 		for _, owner := range append([]*class{b.class}, b.leaves...) {
 			if a := b.catalog.attribute(owner.oid, c.Source); a != nil {
 				stamp = append(stamp, a.stamp)
@@ -142,27 +146,6 @@ func (b *builder) fingerprint() string {
 		lines = append(lines, fmt.Sprintf("%q %s", c.Name, c.Stamp))
 	}
 	return strings.Join(lines, "\n")
-}
-
-// Added tells whether now differs from before by added columns alone, each with one known value for all older rows,
-// and returns their indexes into now.Columns. Anything else is a reason to start over.
-func Added(before, now *relay.Relation) (columns []int, ok bool) {
-	was, is := strings.Split(before.Fingerprint, "\n"), strings.Split(now.Fingerprint, "\n")
-	if was[0] != is[0] {
-		return nil, false
-	}
-	rest := was[1:]
-	for i, line := range is[1:] {
-		switch {
-		case len(rest) > 0 && rest[0] == line:
-			rest = rest[1:]
-		case now.Columns[i].Filled && before.Column(now.Columns[i].Name) < 0:
-			columns = append(columns, i)
-		default:
-			return nil, false
-		}
-	}
-	return columns, len(rest) == 0 && len(columns) > 0
 }
 
 func (k *catalog) attribute(table uint32, name string) *attribute {

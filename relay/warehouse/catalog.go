@@ -39,8 +39,11 @@ type attribute struct {
 	generated string // "", "s" stored, "v" virtual
 	defaults  bool   // rows may get another value than null
 	missing   *string
-	hasMiss   bool
-	stamp     string // changes with every change to the attribute
+	// collation is empty for the database's default, and for none.
+	collation        string
+	nondeterministic bool
+	hasMiss          bool
+	stamp            string // changes with every change to the attribute
 }
 
 // index is a unique index over all rows: what a replica identity can be, unless it is deferrable.
@@ -140,8 +143,11 @@ select a.attrelid, a.attnum, a.attname::text, a.atttypid, pg_catalog.format_type
   t.typcategory::text, a.attnotnull, a.attgenerated::text, a.atthasdef or a.attidentity <> '' or t.typdefault is not null
     or a.atthasmissing and t.typdelim <> ',',
   a.atthasmissing and t.typdelim = ',', case when a.atthasmissing and t.typdelim = ',' then (a.attmissingval::text::text[])[1] end,
-  a.attnum || ':' || a.xmin::text
+  a.attnum || ':' || a.xmin::text,
+  coalesce(case when l.collnamespace = 'pg_catalog'::pg_catalog.regnamespace then l.collname::text
+    else l.collnamespace::pg_catalog.regnamespace || '.' || l.collname end, ''), not coalesce(l.collisdeterministic, true)
 from pg_catalog.pg_attribute a join pg_catalog.pg_type t on t.oid = a.atttypid
+left join pg_catalog.pg_collation l on l.oid = a.attcollation and l.collprovider <> 'd'
 where a.attrelid = any($1::oid[]) and a.attnum > 0 and not a.attisdropped
 order by a.attrelid, a.attnum`
 
@@ -153,7 +159,7 @@ func (k *catalog) readAttributes(ctx context.Context, conn *pgx.Conn, oids []uin
 	var table uint32
 	var a attribute
 	_, err = pgx.ForEachRow(rows, []any{&table, &a.number, &a.name, &a.typ, &a.typeName, &a.bare, &a.typname, &a.system, &a.category,
-		&a.notNull, &a.generated, &a.defaults, &a.hasMiss, &a.missing, &a.stamp}, func() error {
+		&a.notNull, &a.generated, &a.defaults, &a.hasMiss, &a.missing, &a.stamp, &a.collation, &a.nondeterministic}, func() error {
 		k.attributes[table] = append(k.attributes[table], a)
 		return nil
 	})

@@ -27,7 +27,8 @@ func (b *builder) columns() *Skip {
 		if !whole(b.catalog.types[a.typ]) {
 			return b.skip("", "the type of column %s is being changed", relay.Ident(f.Name))
 		}
-		c := relay.Column{Name: f.Name, Source: f.Remote, TypeName: a.typeName, Type: b.catalog.types[a.typ], NotNull: a.notNull, Number: a.number}
+		c := relay.Column{Name: f.Name, Source: f.Remote, TypeName: a.typeName, Type: b.catalog.types[a.typ], NotNull: a.notNull, Number: a.number,
+			Collation: a.collation, Nondeterministic: a.nondeterministic}
 		c.Fill, c.Filled = b.fill(f.Remote)
 		b.relation.Columns = append(b.relation.Columns, c)
 	}
@@ -106,7 +107,7 @@ func equal(a, b *string) bool {
 
 // leaf is the leaf's replica identity as the server will use it.
 func (b *builder) leaf(c *class) relay.Leaf {
-	l := relay.Leaf{OID: c.oid, Schema: c.schema, Table: c.table, Identity: c.identity}
+	l := relay.Leaf{OID: c.oid, Schema: c.schema, Table: c.table, Identity: c.identity, NoFull: b.catalog.fullFails(c.oid) != ""}
 	if c.identity == relay.IdentityFull {
 		l.Full = true
 		for _, a := range b.catalog.attributes[c.oid] {

@@ -9,7 +9,8 @@ import (
 
 // fingerprintSQL takes neither locks nor anything that depends on a session's settings. A column's stamp is its
 // pg_attribute row's xmin: every ALTER that can change what rows hold writes it (a rewrite that leaves type and name as
-// they were too), and TRUNCATE, VACUUM FULL and CLUSTER don't, as relfilenode would.
+// they were too), and TRUNCATE, VACUUM FULL and CLUSTER don't, as relfilenode would. A collation's new name doesn't
+// write it, so the name stands beside it.
 const fingerprintSQL = `
 with recursive root as (
   select c.oid, c.relkind, n.oid as schema, n.nspname from unnest($1::text[], $2::text[]) w(schema, name)
@@ -27,8 +28,10 @@ with recursive root as (
     exists (select from pg_catalog.pg_inherits i where i.inhparent = c.oid),
     (select pg_catalog.string_agg(m.oid::text, ',' order by m.oid) from pg_catalog.pg_publication_rel m
      join pg_catalog.pg_publication p on p.oid = m.prpubid where m.prrelid = t.oid and p.pubname = any($3::text[])),
-    (select pg_catalog.string_agg(a.attnum::text || ':' || a.xmin::text, ' ' order by a.attnum)
-     from pg_catalog.pg_attribute a where a.attrelid = t.oid and a.attnum > 0 and not a.attisdropped),
+    (select pg_catalog.string_agg(pg_catalog.concat_ws(':', a.attnum, a.xmin::text, pg_catalog.quote_ident(l.collname), l.collnamespace::pg_catalog.regnamespace), ' '
+       order by a.attnum)
+     from pg_catalog.pg_attribute a left join pg_catalog.pg_collation l on l.oid = a.attcollation and l.collprovider <> 'd'
+     where a.attrelid = t.oid and a.attnum > 0 and not a.attisdropped),
     (select pg_catalog.string_agg(pg_catalog.concat_ws(':', i.indexrelid, i.indisprimary, i.indisreplident, i.indimmediate, i.indkey::text, i.indnkeyatts),
        ' ' order by i.indexrelid) from pg_catalog.pg_index i
      where i.indrelid = t.oid and i.indisunique and i.indisvalid and i.indislive and i.indpred is null and i.indexprs is null)) as text

@@ -12,12 +12,12 @@ import (
 	"pgrelay/relay/pgserver"
 )
 
-// The fingerprint of a table, its relation's own, and Added's answer, after each statement in turn.
+// The fingerprint of a table, its relation's own, and whether columns alone were added, after each statement in turn.
 func TestFingerprint(t *testing.T) {
 	const (
 		same    = "" // nothing may change
 		table   = "table"
-		added   = "added"   // the table's, and Added says which columns
+		added   = "added"   // the table's, by columns at its end alone that have one known value in every older row
 		trigger = "trigger" // the cheap one may change, the relation's doesn't
 		rest    = "rest"    // what is under 0, and the cheap one of tables that join or leave a publication
 		refused = "refused" // the table is refused, or there again
@@ -25,7 +25,8 @@ func TestFingerprint(t *testing.T) {
 	on(t, func(t *testing.T, s *pgserver.Server) {
 		create(t, s, "w")
 		execute(t, s, "w", `create type mood as enum ('sad', 'ok'); create type pair as (a int, m mood[]);
-			create table t (id int primary key, n text, p pair);
+			create collation sorted from "C";
+			create table t (id int primary key, n text, p pair, s text collate sorted);
 			create table other (id int primary key);
 			create table root (id int primary key) partition by range (id);
 			create table leaf1 partition of root for values from (0) to (10);
@@ -64,6 +65,9 @@ func TestFingerprint(t *testing.T) {
 			{table, "t", `alter table t alter n set not null`},
 			{table, "t", `alter table t rename n to nn`},
 			{table, "t", `alter table t drop column a`},
+			{table, "t", `alter collation sorted rename to "C"`},
+			{table, "t", `alter table t alter s type text collate "C"`},
+			{table, "t", `alter table t alter s type text`},
 			{table, "t", `alter type mood rename value 'sad' to 'gloomy'`},
 			{table, "t", `alter type mood add value 'great'`},
 			{table, "t", `alter type pair add attribute more int`},
@@ -101,7 +105,7 @@ func TestFingerprint(t *testing.T) {
 					}
 				default:
 					kind := table
-					if columns, ok := Added(old, now); ok && len(columns) == 1 {
+					if appended(old, now) == 1 {
 						kind = added
 					}
 					if was[old.OID] == is[now.OID] {
@@ -127,6 +131,19 @@ func TestFingerprint(t *testing.T) {
 			before, was = after, is
 		}
 	})
+}
+
+// appended is how many columns were added, each filled with one value, if nothing else differs; else 0.
+func appended(old, now *relay.Relation) int {
+	was, is := strings.Split(old.Fingerprint, "\n"), strings.Split(now.Fingerprint, "\n")
+	if len(is) <= len(was) || !slices.Equal(was, is[:len(was)]) {
+		return 0
+	}
+	later := now.Columns[len(old.Columns):]
+	if slices.ContainsFunc(later, func(c relay.Column) bool { return !c.Filled || c.Number <= old.Highest }) {
+		return 0
+	}
+	return len(later)
 }
 
 func (in *Inspection) find(name string) *relay.Relation {

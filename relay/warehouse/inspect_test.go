@@ -284,12 +284,15 @@ func TestGenerated(t *testing.T) {
 				wantText(t, name, find(t, in.Notes, name).Reason, "column g is generated (stored)")
 			}
 			wantText(t, "gkey", find(t, in.Refused, "public.gkey").Reason, "its primary key is a generated column")
+			wantEqual(t, "stored may be FULL", in.relation(t, "public.stored").Leaves[0].NoFull, false)
 			return
 		}
 		for _, name := range []string{"public.stored", "public.full_stored", "public.gkey"} {
 			wantList(t, name, columnNames(in.relation(t, name)), []string{"id", "g"})
 		}
 		wantList(t, "virtual", columnNames(in.relation(t, "public.virtual")), []string{"id"})
+		wantEqual(t, "stored may be FULL", in.relation(t, "public.stored").Leaves[0].NoFull, false)
+		wantEqual(t, "virtual may not be FULL", in.relation(t, "public.virtual").Leaves[0].NoFull, true)
 		full := find(t, in.Refused, "public.full_virtual")
 		wantText(t, "full_virtual", full.Reason, "UPDATE and DELETE would fail")
 		wantEqual(t, "full_virtual", full.Remedy, "alter table public.full_virtual replica identity default;")
@@ -300,10 +303,46 @@ func TestGenerated(t *testing.T) {
 		execute(t, s, "w", `create publication pgrelay`)
 		in = local(t, Config{DSN: s.DSN("w")})
 		wantList(t, "stored", columnNames(in.relation(t, "public.stored")), []string{"id"})
+		wantEqual(t, "stored may not be FULL", in.relation(t, "public.stored").Leaves[0].NoFull, true)
 		wantEqual(t, "remedy", find(t, in.Notes, "public.stored").Remedy, "alter publication pgrelay set (publish_generated_columns = stored);")
 		find(t, in.Refused, "public.full_stored")
 		find(t, in.Refused, "public.gkey")
 	})
+}
+
+func TestCollations(t *testing.T) {
+	on(t, func(t *testing.T, s *pgserver.Server) {
+		create(t, s, "w")
+		execute(t, s, "w", `create schema "Sch"; create collation "Sch"."C" from "C";
+			create collation loose (provider = icu, locale = 'und-u-ks-level1', deterministic = false);
+			create domain code as text collate "C";
+			create table t (id int primary key, d text, c text collate "C", p varchar(3) collate "POSIX", o text collate "Sch"."C",
+				n text collate loose, code code, codes code[], m name)`)
+		r := local(t, Config{DSN: s.DSN("w")}).relation(t, "public.t")
+		for name, want := range map[string]string{
+			"id": "", "d": "", "c": "C", "p": "POSIX", "o": `"Sch".C`, "n": "public.loose", "code": "C", "codes": "C", "m": "C",
+		} {
+			c := r.Columns[r.Column(name)]
+			wantEqual(t, name, c.Collation, want)
+			wantEqual(t, name+" is nondeterministic", c.Nondeterministic, name == "n")
+		}
+	})
+}
+
+// A table that is dropped between discovery and inspection.
+func TestDropped(t *testing.T) {
+	s := pgserver.ForTest(t, pgserver.Config{Version: 15})
+	create(t, s, "w", "service")
+	execute(t, s, "service", `create table t (id int primary key)`)
+	addServerTo(t, s, "w", "svc", "service")
+	execute(t, s, "w", `create foreign table far (id int) server svc options (table_name 't'); create table near (id int primary key)`)
+	w := discover(t, Config{DSN: s.DSN("w")})
+	execute(t, s, "service", `drop table t`)
+	execute(t, s, "w", `drop table near`)
+	far, near := find(t, inspect(t, w.source(t, "svc")).Refused, "public.far"), find(t, inspect(t, w.source(t, "local")).Refused, "public.near")
+	wantText(t, "far", far.Remedy, "drop foreign table public.far;")
+	wantText(t, "near", near.Reason, "dropped")
+	wantEqual(t, "near", near.Remedy, "")
 }
 
 func TestTypes(t *testing.T) {
