@@ -157,9 +157,9 @@ func (c *Capture) read(ctx context.Context, conn *pgx.Conn, load *hub.Load, stre
 	if err := c.ready(ctx, conn, relation); err != nil {
 		return snapshot.Result{}, err
 	}
+	condition, args := load.Condition(1)
 	result, err := snapshot.Read(ctx, conn, snapshot.Request{
-		Relation: relation,
-		Columns:  columns,
+		Relation: relation, Columns: columns, Condition: condition, Args: args,
 		Unchanged: func(ctx context.Context, tx pgx.Tx) (bool, error) {
 			return c.unchanged(ctx, tx.Conn(), relation)
 		},

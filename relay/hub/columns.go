@@ -18,12 +18,19 @@ type columnSet struct {
 	names    [][]byte
 	encoders []*value.Encoder
 	// key marks which of columns belong to the key.
-	key    []bool
-	shapes []*Shape
-	// The change that was encoded last, by its number, and whether it shows in the set at all.
-	change uint64
-	shown  bool
-	buf    []byte
+	key []bool
+	// shapes counts the shapes that show the set.
+	shapes int
+	// What the last change is as an insert, an update and a delete.
+	insert, update, delete encoded
+}
+
+// encoded is a change in JSON.
+type encoded struct {
+	number uint64 // the change's
+	bytes  []byte
+	shown  bool // it concerns what the set shows
+	lacks  bool // an insert whose row isn't known as a whole
 }
 
 func newColumnSet(r *relay.Relation, columns []int) *columnSet {
@@ -47,89 +54,67 @@ func (s *columnSet) describe() string {
 	return b.String()
 }
 
-// row is a tuple's values with the index of each column of the relation in it; -1 is a column that the tuple is
-// too old to have, whose value is in fill.
-type row struct {
-	values []relay.Value
-	index  []int
-	fill   []relay.Value
-}
-
-// at returns a column's value.
-func (r row) at(column int) relay.Value {
-	i := r.index[column]
-	if i < 0 {
-		return r.fill[column]
+// encode encodes the change as op, unless that was done already. What it returns is valid until the next change.
+func (s *columnSet) encode(op byte, c *change) *encoded {
+	e := &s.insert
+	switch op {
+	case 'U':
+		e = &s.update
+	case 'D':
+		e = &s.delete
 	}
-	if i < len(r.values) {
-		return r.values[i]
+	if e.number == c.number {
+		return e
 	}
-	return relay.Value{Kind: relay.ValueUnchanged}
-}
-
-// encode encodes the change unless it was encoded already, and returns it; shown is false where nothing of
-// the set changed for a bag's reader.
-func (s *columnSet) encode(number uint64, kind byte, old, new row, hasOld, full bool) (change []byte, shown bool) {
-	if s.change == number {
-		return s.buf, s.shown
-	}
-	s.change, s.shown = number, true
-	b := s.buf[:0]
-	switch kind {
+	e.number, e.shown, e.lacks = c.number, true, false
+	b := e.bytes[:0]
+	switch op {
 	case 'I':
 		b = append(b, `{"op":"insert","row":`...)
-		b = append(s.appendRow(b, new, old, false), '}')
+		b, e.lacks = s.appendRow(b, c.new)
+		b = append(b, '}')
 	case 'D':
 		b = append(b, `{"op":"delete","key":`...)
-		b = append(s.appendKey(b, old), '}')
+		b = append(s.appendKey(b, c.old), '}')
 	case 'U':
-		b, s.shown = s.appendUpdate(b, old, new, hasOld, full)
+		b, e.shown = s.appendUpdate(b, c.old, c.new)
 	}
-	s.buf = b
-	return b, s.shown
+	e.bytes = b
+	return e
 }
 
-func (s *columnSet) appendUpdate(b []byte, old, new row, hasOld, full bool) (change []byte, shown bool) {
+func (s *columnSet) appendUpdate(b []byte, old, new []relay.Value) (change []byte, shown bool) {
 	b = append(b, `{"op":"update",`...)
-	switch {
-	case s.relation.Bag:
-		if !s.differs(old, new) {
-			return b, false
-		}
-		b = append(s.appendKey(append(b, `"key":`...), old), ',')
-	case hasOld && s.keyDiffers(old, new):
+	if s.relation.Bag && !s.differs(old, new) {
+		return b, false
+	}
+	if s.relation.Bag || s.keyDiffers(old, new) {
 		b = append(s.appendKey(append(b, `"key":`...), old), ',')
 	}
 	b = append(b, `"row":`...)
-	return append(s.appendRow(b, new, old, full), '}'), true
+	b, _ = s.appendRow(b, new)
+	return append(b, '}'), true
 }
 
-// appendRow appends a row as an object. A value that the source did not send is taken from the old tuple where
-// that is complete, else left out.
-func (s *columnSet) appendRow(b []byte, r, old row, full bool) []byte {
+// appendRow appends a row as an object. A value that isn't known is left out; lacks tells of that.
+func (s *columnSet) appendRow(b []byte, row []relay.Value) (object []byte, lacks bool) {
 	b = append(b, '{')
 	for i, c := range s.columns {
-		v := r.at(c)
-		if v.Kind == relay.ValueUnchanged {
-			// The old tuple has it where it is complete, or of the key.
-			if !full && !(s.key[i] && len(old.values) > 0) {
-				continue
-			}
-			if v = old.at(c); v.Kind == relay.ValueUnchanged {
-				continue
-			}
+		if row[c].Kind == relay.ValueUnchanged {
+			lacks = true
+			continue
 		}
-		b = s.appendColumn(b, i, v)
+		b = s.appendColumn(b, i, row[c])
 	}
-	return append(b, '}')
+	return append(b, '}'), lacks
 }
 
-// appendKey appends the key's columns of an old tuple; all columns for a bag.
-func (s *columnSet) appendKey(b []byte, old row) []byte {
+// appendKey appends the key's columns of an old row; all columns for a bag.
+func (s *columnSet) appendKey(b []byte, old []relay.Value) []byte {
 	b = append(b, '{')
 	for i, c := range s.columns {
 		if s.key[i] || s.relation.Bag {
-			b = s.appendColumn(b, i, old.at(c))
+			b = s.appendColumn(b, i, old[c])
 		}
 	}
 	return append(b, '}')
@@ -147,18 +132,18 @@ func (s *columnSet) appendColumn(b []byte, i int, v relay.Value) []byte {
 }
 
 // differs tells that the rows differ in what the set shows.
-func (s *columnSet) differs(old, new row) bool {
+func (s *columnSet) differs(old, new []relay.Value) bool {
 	for _, c := range s.columns {
-		if different(old.at(c), new.at(c)) {
+		if different(old[c], new[c]) {
 			return true
 		}
 	}
 	return false
 }
 
-func (s *columnSet) keyDiffers(old, new row) bool {
+func (s *columnSet) keyDiffers(old, new []relay.Value) bool {
 	for i, c := range s.columns {
-		if s.key[i] && different(old.at(c), new.at(c)) {
+		if s.key[i] && different(old[c], new[c]) {
 			return true
 		}
 	}
@@ -171,17 +156,4 @@ func different(old, new relay.Value) bool {
 		return false
 	}
 	return old.Kind != new.Kind || !bytes.Equal(old.Text, new.Text)
-}
-
-// appendTexts appends a snapshot's row of text values, one for each of the set's columns, nil for null.
-func (s *columnSet) appendTexts(b []byte, texts [][]byte) []byte {
-	b = append(b, '{')
-	for i, text := range texts {
-		v := relay.Value{Kind: relay.ValueText, Text: text}
-		if text == nil {
-			v.Kind = relay.ValueNull
-		}
-		b = s.appendColumn(b, i, v)
-	}
-	return append(b, '}')
 }

@@ -35,26 +35,23 @@ func (s *Source) grow(p *published, r *relay.Relation) {
 	p.relation = r
 	// A cursor from before says nothing about the added columns.
 	p.barrier = s.position + 1
-	sets := p.sets
 	p.sets = nil
 	shapes := make(map[string]*Shape, len(p.shapes))
-	for _, old := range sets {
-		for _, shape := range old.shapes {
-			columns := old.columns
-			if shape.spec.Grows {
-				columns = slices.Clone(columns)
-				for c := first; c < len(r.Columns); c++ {
-					columns = append(columns, c)
-				}
+	for _, shape := range p.shapes {
+		columns := shape.set.columns
+		if shape.spec.Grows {
+			columns = slices.Clone(columns)
+			for c := first; c < len(r.Columns); c++ {
+				columns = append(columns, c)
 			}
-			shape.set = p.set(columns)
-			shape.set.shapes = append(shape.set.shapes, shape)
-			shape.key = shapeKey(r, shape.spec, columns)
-			shapes[shape.key] = shape
-			shape.rename()
-			if shape.spec.Grows {
-				s.announce(shape, first)
-			}
+		}
+		shape.set = p.set(columns)
+		shape.set.shapes++
+		shape.key = shapeKey(r, shape.spec, columns)
+		shapes[shape.key] = shape
+		shape.rename()
+		if shape.spec.Grows {
+			s.announce(shape, first)
 		}
 	}
 	p.shapes = shapes

@@ -57,6 +57,7 @@ func TestUnchangedKey(t *testing.T) {
 	r := relation()
 	r.Columns[0].Type, r.Columns[0].TypeName = r.Columns[1].Type, "text"
 	r.Key = []int{0, 1}
+	r.Leaves[0].Key = []string{"id", "status"}
 	s := newTestSource(r)
 	reader := NewReader(s)
 	reader.Attach(s.Shape(r, plain))

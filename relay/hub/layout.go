@@ -29,14 +29,14 @@ type target struct {
 	owner *published
 	index []int         // for each column of the relation, where it is in a tuple
 	fill  []relay.Value // for each column, the value in older tuples; nil where index has no -1
-	full  bool          // old tuples are complete
+	held  []bool        // for each column, whether old tuples carry it
 	wider bool          // tuples have columns that came after those of the relation
 }
 
 // wanted tells that some shape reads the table.
 func (l *layout) wanted() bool {
 	for i := range l.targets {
-		if len(l.targets[i].owner.sets) > 0 {
+		if len(l.targets[i].owner.shapes) > 0 {
 			return true
 		}
 	}
@@ -80,11 +80,12 @@ func (s *Source) resolve(table uint32, was []StreamColumn) (without []*published
 		if i < 0 {
 			continue
 		}
-		t := target{owner: p, full: p.relation.Leaves[i].Full}
+		t := target{owner: p}
 		if !t.find(columns, was) {
 			without = append(without, p)
 			continue
 		}
+		t.hold(&p.relation.Leaves[i])
 		l.targets = append(l.targets, t)
 	}
 	s.layouts[table] = l
@@ -120,6 +121,27 @@ func (t *target) find(columns, was []StreamColumn) bool {
 	}
 	t.wider = len(columns) > found
 	return true
+}
+
+// hold notes which columns an old tuple carries.
+func (t *target) hold(leaf *relay.Leaf) {
+	columns := t.owner.relation.Columns
+	t.held = make([]bool, len(columns))
+	for i := range columns {
+		t.held[i] = leaf.Full || slices.Contains(leaf.Key, columns[i].Source)
+	}
+}
+
+// at is a column's value in a tuple.
+func (t *target) at(values []relay.Value, column int) relay.Value {
+	i := t.index[column]
+	switch {
+	case i < 0:
+		return t.fill[column]
+	case i < len(values):
+		return values[i]
+	}
+	return unchanged
 }
 
 // SetRelations says what the source publishes, as the catalog had it at barrier or before. Shapes of relations

@@ -3,6 +3,7 @@ package hub
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -318,31 +319,62 @@ func (l *Load) Finish(visible *Visibility, fence relay.LSN, err error) {
 	wakeAll(wakes)
 }
 
+// Condition is what the source may leave rows out by, as Filter.SQL says.
+func (l *Load) Condition(first int) (condition string, args []string) {
+	if f := l.Shape.spec.Filter; f != nil {
+		return f.SQL(first)
+	}
+	return "", nil
+}
+
 // RowEncoder turns a snapshot's rows into snapshot messages.
 type RowEncoder struct {
-	set   *columnSet
-	open  []byte
-	build []byte
-	rows  int
+	set     *columnSet
+	filter  Filter
+	columns []int
+	row     []relay.Value
+	open    []byte
+	build   []byte
+	rows    int
 }
 
 // RowEncoder returns an encoder for the shape's rows, the relation, and the indexes of the columns that a
-// row's texts must have, in order.
+// row's texts must have, in order: those that it shows, and others that its filter reads.
 func (l *Load) RowEncoder() (e *RowEncoder, r *relay.Relation, columns []int) {
 	s := l.Shape
-	r, columns = l.set.relation, l.set.columns
-	return &RowEncoder{set: newColumnSet(r, columns), open: []byte(`{"type":"snapshot","shape":"` + s.Name + `","rows":[`)}, r, columns
+	r, columns = l.set.relation, slices.Clone(l.set.columns)
+	e = &RowEncoder{set: newColumnSet(r, l.set.columns), filter: s.spec.Filter, row: slices.Repeat([]relay.Value{unchanged}, len(r.Columns)),
+		open: []byte(`{"type":"snapshot","shape":"` + s.Name + `","rows":[`)}
+	if e.filter != nil {
+		for _, c := range e.filter.Columns() {
+			if !slices.Contains(columns, c) {
+				columns = append(columns, c)
+			}
+		}
+	}
+	e.columns = columns
+	return e, r, columns
 }
 
-// Add takes in a row and returns a message's payload once it is large enough, else nil.
+// Add takes in a row of texts, nil for null, unless the filter hides it. It returns a message's payload once it is
+// large enough, else nil.
 func (e *RowEncoder) Add(texts [][]byte) []byte {
+	for i, c := range e.columns {
+		e.row[c] = relay.Value{Kind: relay.ValueText, Text: texts[i]}
+		if texts[i] == nil {
+			e.row[c].Kind = relay.ValueNull
+		}
+	}
+	if e.filter != nil && e.filter.Match(e.row) != relay.Shown {
+		return nil
+	}
 	if e.rows == 0 {
 		e.build = append(make([]byte, headerRoom, partBytes+partBytes/8), e.open...)
 	} else {
 		e.build = append(e.build, ',')
 	}
 	e.rows++
-	e.build = e.set.appendTexts(e.build, texts)
+	e.build, _ = e.set.appendRow(e.build, e.row)
 	if len(e.build) < partBytes {
 		return nil
 	}

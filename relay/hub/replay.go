@@ -16,7 +16,7 @@ type Replay struct {
 	framer  framer
 	tx      transaction
 	touched bool
-	change  uint64
+	change  change
 	old     []relay.Value
 	new     []relay.Value
 }
@@ -42,7 +42,7 @@ func (r *Replay) Begin(xid uint64, at int64) {
 	r.touched = false
 }
 
-// Row takes in a change.
+// Row takes in a change; ErrTable where it can't be told what it is to the shape.
 func (r *Replay) Row(ctx context.Context, kind byte, table uint32, old, new relay.Tuple) (err error) {
 	t, ok := r.targets[table]
 	if !ok || t.owner.relation.InsertOnly && kind != 'I' {
@@ -51,12 +51,25 @@ func (r *Replay) Row(ctx context.Context, kind byte, table uint32, old, new rela
 	if r.old, r.new, err = values(r.old, r.new, old, new); err != nil {
 		return err
 	}
-	r.change++
-	change, shown := r.set.encode(r.change, kind, row{r.old, t.index, t.fill}, row{r.new, t.index, t.fill}, old != nil, t.full && old != nil)
-	if !shown {
+	r.change.number++
+	r.change.take(&t, kind, r.old, r.new, old != nil)
+	op := kind
+	if f := r.load.Shape.spec.Filter; f != nil {
+		known := false
+		if op, known = r.change.decide(f); !known {
+			return ErrTable
+		}
+	}
+	if op == 0 {
 		return nil
 	}
-	return r.add(ctx, change)
+	switch e := r.set.encode(op, &r.change); {
+	case e.lacks:
+		return ErrTable
+	case e.shown:
+		return r.add(ctx, e.bytes)
+	}
+	return nil
 }
 
 // Truncate takes in a TRUNCATE; ErrTable where it can't be replayed, because it was of some partitions alone.

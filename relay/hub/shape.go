@@ -15,7 +15,10 @@ type Spec struct {
 	All bool
 	// Grows tells that added columns join the shape.
 	Grows bool
-	// Rule is the text of what the rules let it see, with the values of the claims that they read.
+	// Filter decides its rows; nil: it shows all of them.
+	Filter Filter
+	// Rule is equal for equal filters, and for them alone: the texts of the rules and of the client's where, with the
+	// values of the claims and parameters that they read.
 	Rule string
 	// Snapshot tells that rows come before changes.
 	Snapshot bool
@@ -34,8 +37,14 @@ type Shape struct {
 	// Queued has a bit for each listener in whose list the shape waits.
 	Queued atomic.Uint64
 
-	key     string
-	owner   *published
+	key   string
+	owner *published
+	// Where its relation finds it: its place in a list, or the cover that it is indexed by.
+	slot    int
+	indexed bool
+	cover   []relay.Equality
+	// asked is the number of the change that its filter has decided last.
+	asked   uint64
 	set     *columnSet
 	spec    Spec
 	prefix  prefix

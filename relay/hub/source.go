@@ -34,8 +34,9 @@ type Source struct {
 	seq       uint64
 	position  relay.LSN
 	tx        transaction
-	change    uint64
-	old, new  []relay.Value
+	old, new  []relay.Value // of the tuples
+	change    change
+	lost      []*Shape // can't be told what a change is to them
 	dirty     []*Shape
 	fenced    map[*Shape]struct{}
 	listeners []Listener
@@ -141,21 +142,82 @@ func (s *Source) Row(kind byte, table uint32, old, new relay.Tuple) error {
 	if s.old, s.new, err = values(s.old, s.new, old, new); err != nil {
 		return err
 	}
-	s.change++
 	for i := range l.targets {
 		t := &l.targets[i]
 		if t.owner.relation.InsertOnly && kind != 'I' {
 			continue // another relation has the table's updates published
 		}
 		t.owner.wider = t.owner.wider || t.wider
-		oldRow, newRow := row{s.old, t.index, t.fill}, row{s.new, t.index, t.fill}
-		for _, set := range t.owner.sets {
-			if change, shown := set.encode(s.change, kind, oldRow, newRow, old != nil, t.full && old != nil); shown {
-				s.publish(set, change)
-			}
-		}
+		s.change.number++
+		s.change.take(t, kind, s.old, s.new, old != nil)
+		s.deliver(t.owner)
 	}
 	return nil
+}
+
+// deliver gives a change to the shapes that it concerns.
+func (s *Source) deliver(p *published) {
+	c := &s.change
+	for _, shape := range p.open {
+		s.show(shape, c.kind)
+	}
+	for _, shape := range p.asked {
+		s.ask(shape)
+	}
+	for _, i := range p.indexes {
+		if c.kind != 'I' {
+			s.askFound(i, c.old[i.column])
+		}
+		if c.kind != 'D' {
+			s.askFound(i, c.new[i.column])
+		}
+	}
+	for _, shape := range s.lost {
+		if shape.ended == "" {
+			s.endShape(shape, reasonTableChanged)
+		}
+	}
+	s.lost = s.lost[:0]
+}
+
+func (s *Source) askFound(i *index, v relay.Value) {
+	shapes, all := i.find(v)
+	for _, shape := range shapes {
+		s.ask(shape)
+	}
+	if !all {
+		return
+	}
+	for _, bucket := range i.buckets {
+		for _, shape := range bucket {
+			s.ask(shape)
+		}
+	}
+}
+
+// ask has a shape's filter decide the change, once.
+func (s *Source) ask(shape *Shape) {
+	if shape.asked == s.change.number {
+		return
+	}
+	shape.asked = s.change.number
+	switch op, known := s.change.decide(shape.spec.Filter); {
+	case !known:
+		s.lost = append(s.lost, shape)
+	case op != 0:
+		s.show(shape, op)
+	}
+}
+
+// show puts the change, as op, into the shape's frame.
+func (s *Source) show(shape *Shape, op byte) {
+	e := shape.set.encode(op, &s.change)
+	switch {
+	case e.lacks:
+		s.lost = append(s.lost, shape)
+	case e.shown:
+		s.publish(shape, e.bytes)
+	}
 }
 
 func values(oldBuf, newBuf []relay.Value, old, new relay.Tuple) (o, n []relay.Value, err error) {
@@ -182,8 +244,8 @@ func (s *Source) Truncate(tables []uint32) {
 		case n < len(p.relation.Leaves):
 			s.endShapes(p, reasonTableChanged)
 		default:
-			for _, set := range p.sets {
-				s.publish(set, truncate)
+			for _, shape := range p.shapes {
+				s.publish(shape, truncate)
 			}
 		}
 	}
@@ -199,17 +261,15 @@ func hit(r *relay.Relation, tables []uint32) (n int) {
 	return n
 }
 
-func (s *Source) publish(set *columnSet, change []byte) {
-	for _, shape := range set.shapes {
-		if !shape.touched {
-			shape.touched = true
-			s.tx.touched = append(s.tx.touched, shape)
-			shape.framer.begin(s.tx.head)
-		}
-		if shape.framer.add(change) {
-			s.emit(shape, shape.framer.endPart(), s.tx.xid, 0)
-			shape.framer.begin(s.tx.head)
-		}
+func (s *Source) publish(shape *Shape, change []byte) {
+	if !shape.touched {
+		shape.touched = true
+		s.tx.touched = append(s.tx.touched, shape)
+		shape.framer.begin(s.tx.head)
+	}
+	if shape.framer.add(change) {
+		s.emit(shape, shape.framer.endPart(), s.tx.xid, 0)
+		shape.framer.begin(s.tx.head)
 	}
 }
 
@@ -251,6 +311,9 @@ type published struct {
 	relation *relay.Relation
 	sets     []*columnSet
 	shapes   map[string]*Shape
+	// Each shape is in open (without a filter), in asked (asked about every change), or found by indexes.
+	open, asked shapeList
+	indexes     []*index
 	// barrier is the position before which cursors are answered with a snapshot.
 	barrier relay.LSN
 	// wider tells that rows came with columns that the relation doesn't know: it can't grow by them any more.
@@ -284,8 +347,9 @@ func (s *Source) Shape(relation *relay.Relation, spec Spec) *Shape {
 	if shape == nil {
 		set := p.set(columns)
 		shape = newShape(p, set, key, spec)
-		set.shapes = append(set.shapes, shape)
+		set.shapes++
 		p.shapes[key] = shape
+		p.enter(shape)
 	}
 	shape.refs++
 	return shape
@@ -341,9 +405,9 @@ func (s *Source) endShape(shape *Shape, reason string) {
 	s.markDirty(shape)
 	p := shape.owner
 	delete(p.shapes, shape.key)
+	p.leave(shape)
 	set := shape.set
-	set.shapes = slices.DeleteFunc(set.shapes, func(o *Shape) bool { return o == shape })
-	if len(set.shapes) == 0 {
+	if set.shapes--; set.shapes == 0 {
 		p.sets = slices.DeleteFunc(p.sets, func(o *columnSet) bool { return o == set })
 	}
 	s.frames.forget(shape)

@@ -44,6 +44,7 @@ type Metrics struct {
 	SnapshotSeconds  prometheus.Histogram
 
 	resyncs set
+	faults  set
 	errors  set
 	refused set
 	closes  set
@@ -61,6 +62,14 @@ const (
 	RefusedShape      = "shape_changed"
 	RefusedTimeline   = "timeline"
 	RefusedEpoch      = "epoch"
+)
+
+// The kinds of errors at the evaluation of a row.
+const (
+	FaultRule  = "rule"
+	FaultWhere = "where"
+	// FaultInternal is one that Postgres would not raise.
+	FaultInternal = "internal"
 )
 
 // New returns metrics that count nothing yet, the process' and the Go runtime's own among them.
@@ -82,6 +91,8 @@ func New() *Metrics {
 		SnapshotSeconds:  seconds(r, "snapshot_seconds", "Time from a snapshot's begin to its last row."),
 		resyncs: newSet(r, "resyncs_total", "Shapes that were told to start over.", "reason",
 			wire.ReasonLagged, wire.ReasonRuleChanged, wire.ReasonSchemaChanged, wire.ReasonTableChanged, wire.ReasonJournalGap),
+		faults: newSet(r, "rule_errors_total", "Rows that are hidden because a rule or a client's where raised an error on them.", "kind",
+			FaultRule, FaultWhere, FaultInternal),
 		errors: newSet(r, "errors_total", "Error messages sent to clients.", "code",
 			wire.CodeBadMessage, wire.CodeBadToken, wire.CodeBadWhere, wire.CodeBadParams, wire.CodeBadColumns,
 			wire.CodeDuplicateID, wire.CodeNotFound, wire.CodeLimit, wire.CodeRateLimited, wire.CodeUnavailable, wire.CodeInternal),
@@ -96,6 +107,9 @@ func New() *Metrics {
 
 // Resync counts a shape's resync by the protocol's reason.
 func (m *Metrics) Resync(reason string) { m.resyncs.of(reason).Inc() }
+
+// Fault counts a row that an error of a predicate hides, by one of the Fault kinds.
+func (m *Metrics) Fault(kind string) { m.faults.of(kind).Inc() }
 
 // Error counts an error message by its code.
 func (m *Metrics) Error(code string) { m.errors.of(code).Inc() }

@@ -1,63 +1,80 @@
 // Package rule decides who may see which rows and columns of a relation, from the stored rules.
 // It does no I/O and never logs. Nothing is visible without a rule.
+//
+//	rules ─ New ─► Set ─► Rules of a relation ─ compiled once for its form ─► Grant ─► Filter
+//	                                   claims, columns, where, params ───────────┘
 package rule
 
 import (
-	"errors"
-	"fmt"
+	"reflect"
 	"slices"
-	"strings"
+	"sync"
 
 	"pgrelay/relay"
+	"pgrelay/relay/predicate"
 )
 
-// Broken is a rule that can't be used, and why. It denies.
-type Broken struct {
-	Rule   string
-	Reason string
+// Problem is what is wrong with a rule.
+type Problem struct {
+	Rule string
+	// Relation is the rule's.
+	Relation string
+	Reason   string
+	// Hint is a way out; empty where there is none.
+	Hint string
+	// Denies tells that the rule can't be used, so that it lets nothing be seen.
+	Denies bool
 }
 
-// Set is the rules in force. It is immutable; a nil Set denies everything.
+// Faulted is told of a rule's error on a row, which therefore isn't visible by it; rule is empty for a client's where.
+// It may be called from any goroutine, must not block, and gets no value of a row.
+type Faulted func(rule string, fault *predicate.Fault)
+
+// Set is the rules in force. It is immutable, but for what it has compiled; a nil Set denies everything.
 type Set struct {
-	relations map[string][]relay.Rule
-	broken    []Broken
+	relations map[string]*Rules
 }
 
-// ErrPredicate tells of a predicate that cannot be used.
-var ErrPredicate = errors.New("only the predicate true can be used")
+// Rules are the rules of one relation. Two sets share them where they are the same.
+type Rules struct {
+	rules   []relay.Rule
+	faulted Faulted
 
-// New compiles the rules; those that can't be used are left out and listed by Broken.
-func New(rules []relay.Rule) *Set {
-	s := &Set{relations: map[string][]relay.Rule{}}
+	mu sync.Mutex
+	// compiled is for the form of the relation that was asked for last; before is what the rules replace.
+	compiled, before *compiled
+}
+
+// New makes a set of the enabled rules of relations. What was, the set that it replaces, has compiled is used again;
+// it may be nil, and so may faulted.
+func New(rules []relay.Rule, was *Set, faulted Faulted) *Set {
+	byRelation := map[string][]relay.Rule{}
 	for _, r := range rules {
-		if !r.Enabled || r.Relation == "" {
+		if r.Enabled && r.Relation != "" {
+			byRelation[r.Relation] = append(byRelation[r.Relation], r)
+		}
+	}
+	s := &Set{relations: make(map[string]*Rules, len(byRelation))}
+	for name, rules := range byRelation {
+		before := was.Of(name)
+		if before != nil && reflect.DeepEqual(before.rules, rules) {
+			s.relations[name] = before
 			continue
 		}
-		if err := check(r); err != nil {
-			s.broken = append(s.broken, Broken{Rule: r.Name, Reason: err.Error()})
-			continue
-		}
-		s.relations[r.Relation] = append(s.relations[r.Relation], r)
+		s.relations[name] = &Rules{rules: rules, faulted: faulted, before: before.last()}
 	}
 	return s
 }
 
-func check(r relay.Rule) error {
-	if strings.ToLower(strings.TrimSpace(r.Predicate)) != "true" {
-		return fmt.Errorf("predicate %q: %w; to grant all rows, set it to true", r.Predicate, ErrPredicate)
-	}
-	return nil
-}
-
-// Broken are the rules that can't be used.
-func (s *Set) Broken() []Broken {
+// Of are the rules of a relation; nil where there are none. They are the same as long as no edit concerns them.
+func (s *Set) Of(relation string) *Rules {
 	if s == nil {
 		return nil
 	}
-	return s.broken
+	return s.relations[relation]
 }
 
-// Relations are the names of the relations that some usable rule is for, sorted.
+// Relations are the names of the relations that some rule is for, sorted.
 func (s *Set) Relations() []string {
 	if s == nil {
 		return nil
@@ -70,102 +87,25 @@ func (s *Set) Relations() []string {
 	return names
 }
 
-// Grant is what the rules let a principal see of a relation.
-type Grant struct {
-	// Columns that may be seen, in the relation's order; the key's columns come with any grant.
-	Columns []string
-	// Rule is a text that is equal for equal grants: part of what makes two subscriptions one shape.
-	Rule string
-	// Grows tells that columns which are added to the relation will be seen too.
-	Grows bool
-}
-
-// Errors of Grant.
-var (
-	// ErrHidden: no rule is for the principal; the relation does not exist for it.
-	ErrHidden = errors.New("unknown table")
-	// ErrColumns: a column is unknown or may not be seen.
-	ErrColumns = errors.New("unknown column")
-)
-
-// Grant decides what p may see of r. columns are those that the subscription reads, nil for all that may be
-// seen. Those rules apply that grant every column that it reads; without columns it reads those that all of the
-// role's rules grant.
-func (s *Set) Grant(p relay.Principal, r *relay.Relation, columns []string) (Grant, error) {
-	rules := s.forRole(p, r.Name)
-	if len(rules) == 0 {
-		return Grant{}, ErrHidden
-	}
-	if columns == nil {
-		grows := !slices.ContainsFunc(rules, func(rule relay.Rule) bool { return rule.Columns != nil })
-		return Grant{Columns: common(rules, r), Rule: text(rules), Grows: grows}, nil
-	}
-	usable := slices.DeleteFunc(slices.Clone(rules), func(rule relay.Rule) bool { return len(missing(rule, r, columns)) > 0 })
-	if len(usable) == 0 {
-		return Grant{}, columnsError(rules, r, columns)
-	}
-	rules = usable
-	return Grant{Columns: columns, Rule: text(rules)}, nil
-}
-
-// missing are those of columns that a rule doesn't let be seen.
-func missing(rule relay.Rule, r *relay.Relation, columns []string) []string {
-	return slices.DeleteFunc(slices.Clone(columns), func(c string) bool { return grants(rule, r, c) })
-}
-
-// columnsError names the columns that no rule grants, or says that no rule grants all of them.
-func columnsError(rules []relay.Rule, r *relay.Relation, columns []string) error {
-	for _, rule := range rules {
-		columns = missing(rule, r, columns)
-	}
-	if len(columns) > 0 {
-		return fmt.Errorf("%w: %s", ErrColumns, strings.Join(columns, ", "))
-	}
-	return fmt.Errorf("%w: no rule lets all of these columns be seen together", ErrColumns)
-}
-
-func (s *Set) forRole(p relay.Principal, relation string) []relay.Rule {
-	if s == nil {
-		return nil
-	}
-	var rules []relay.Rule
-	for _, rule := range s.relations[relation] {
-		if slices.Contains(rule.Roles, p.Role) || len(rule.Roles) == 0 && p.Role != relay.RoleAnon {
-			rules = append(rules, rule)
+// Check compiles the rules against their relations and returns what is wrong with them, by relation and rule. A
+// relation that isn't known is left out.
+func (s *Set) Check(relation func(name string) *relay.Relation) []Problem {
+	var all []Problem
+	for _, name := range s.Relations() {
+		if r := relation(name); r != nil {
+			all = append(all, s.relations[name].compile(r).problems...)
 		}
 	}
-	return rules
+	return all
 }
 
-// grants tells whether a rule lets a column be seen; the key's columns always belong to it, a bag has none.
-func grants(rule relay.Rule, r *relay.Relation, column string) bool {
-	i := r.Column(column)
-	return i >= 0 && (rule.Columns == nil || slices.Contains(rule.Columns, column) || slices.Contains(r.Key, i))
-}
-
-// common are the columns that all rules grant.
-func common(rules []relay.Rule, r *relay.Relation) []string {
-	columns := make([]string, 0, len(r.Columns))
-	for i := range r.Columns {
-		name := r.Columns[i].Name
-		if !slices.ContainsFunc(rules, func(rule relay.Rule) bool { return !grants(rule, r, name) }) {
-			columns = append(columns, name)
-		}
-	}
-	return columns
-}
-
-// text joins the predicates: rows of several rules are joined by OR, so equal ones count once.
-func text(rules []relay.Rule) string {
-	var predicates []string
-	for _, rule := range rules {
-		predicates = append(predicates, strings.ToLower(strings.TrimSpace(rule.Predicate)))
-	}
-	slices.Sort(predicates)
-	return strings.Join(slices.Compact(predicates), " or ")
-}
-
-// Visible tells whether some rule lets p see something of the relation.
+// Visible tells whether some rule lets p see something of the relation, for all that is known without its form.
 func (s *Set) Visible(p relay.Principal, relation string) bool {
-	return len(s.forRole(p, relation)) > 0
+	rules := s.Of(relation)
+	return rules != nil && slices.ContainsFunc(rules.rules, func(r relay.Rule) bool { return concerns(&r, p) })
+}
+
+// concerns tells whether a rule is for a role.
+func concerns(r *relay.Rule, p relay.Principal) bool {
+	return slices.Contains(r.Roles, p.Role) || len(r.Roles) == 0 && p.Role != relay.RoleAnon
 }

@@ -70,12 +70,15 @@ func (s *Server) Reasons() []string {
 	return reasons
 }
 
+// brokenRules are the rules that can't be used, with the reasons.
 func (s *Server) brokenRules() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	names := []string{}
-	for _, b := range s.rules.Broken() {
-		names = append(names, b.Rule+": "+b.Reason)
+	broken := []string{}
+	for _, p := range s.problems {
+		if p.Denies {
+			broken = append(broken, p.Rule+": "+p.Reason)
+		}
 	}
-	return names
+	return broken
 }

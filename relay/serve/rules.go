@@ -11,7 +11,10 @@ import (
 
 	"pgrelay/relay"
 	"pgrelay/relay/hub"
+	"pgrelay/relay/metrics"
+	"pgrelay/relay/predicate"
 	"pgrelay/relay/rule"
+	"pgrelay/relay/session"
 )
 
 // rulesRelation is the table of the rules, as the warehouse names it.
@@ -125,14 +128,68 @@ func (s *Server) refreshRules(ctx context.Context) {
 
 // install puts rules in force.
 func (s *Server) install(rules []relay.Rule, edits, lives int) {
-	set := rule.New(rules)
-	for _, b := range set.Broken() {
-		s.log.Error().Str("rule", b.Rule).Str("reason", b.Reason).Msg("rule cannot be used and denies")
-	}
-	s.metrics.RulesBroken.Set(float64(len(set.Broken())))
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.rules, s.readEdits, s.readLife, s.heard, s.rulesErr = set, edits, lives, true, ""
+	s.rules = rule.New(rules, s.rules, s.faulted)
+	s.readEdits, s.readLife, s.heard, s.rulesErr = edits, lives, true, ""
+}
+
+// checkRules finds what is wrong with the rules as the relations are now.
+func (s *Server) checkRules(d *session.Directory) {
+	problems := d.Rules.Check(func(name string) *relay.Relation {
+		if c := d.Tables[name]; c != nil {
+			return c.Hub.Relation(name)
+		}
+		return nil
+	})
+	broken := 0
+	for _, p := range problems {
+		if p.Denies {
+			broken++
+		}
+	}
+	s.metrics.RulesBroken.Set(float64(broken))
+	s.mu.Lock()
+	known := s.problems
+	s.problems = problems
+	s.mu.Unlock()
+	for _, p := range problems {
+		if !slices.Contains(known, p) {
+			s.log.Error().Str("rule", p.Rule).Str("table", p.Relation).Str("reason", p.Reason).Str("remedy", p.Hint).Bool("denies", p.Denies).Msg("something is wrong with a rule")
+		}
+	}
+}
+
+// fault is what is logged once of the errors that predicates raise on rows.
+type fault struct {
+	rule, code string
+}
+
+// maxFaults bounds how many are remembered.
+const maxFaults = 10000
+
+// faulted counts an error that a predicate has raised on a row. It is called under a hub's lock.
+func (s *Server) faulted(rule string, f *predicate.Fault) {
+	kind := metrics.FaultRule
+	switch {
+	case f == predicate.ErrRow:
+		kind = metrics.FaultInternal
+	case rule == "":
+		kind = metrics.FaultWhere
+	}
+	s.metrics.Fault(kind)
+	if kind == metrics.FaultWhere {
+		return // a client's own
+	}
+	s.faultsMu.Lock()
+	_, known := s.faults[fault{rule, f.Code}]
+	if !known && len(s.faults) < maxFaults {
+		s.faults[fault{rule, f.Code}] = struct{}{}
+	}
+	s.faultsMu.Unlock()
+	if !known {
+		s.log.Warn().Str("rule", rule).Str("sqlstate", f.Code).Str("error", f.Message).Msg("a rule raises an error on some rows, which it therefore doesn't show")
+	}
 }
 
 // readRules reads the rules' table at its source, once it shows the edits.

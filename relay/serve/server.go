@@ -33,12 +33,16 @@ type Server struct {
 
 	edits edits
 
+	faultsMu sync.Mutex
+	faults   map[fault]struct{}
+
 	// mu is never held while a hub is asked for anything.
 	mu        sync.Mutex
 	warehouse *warehouse.Warehouse
 	failure   string // why the warehouse can't be read; empty when it can
 	captures  map[string]*running
 	rules     *rule.Set
+	problems  []rule.Problem
 	rulesErr  string
 	heardAt   time.Time
 	heard     bool
@@ -74,7 +78,7 @@ func New(cfg Config) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{cfg: cfg, log: cfg.Logger.With().Str("component", "serve").Logger(), metrics: metrics.New(),
-		changed: make(chan struct{}, 1), captures: map[string]*running{}}
+		changed: make(chan struct{}, 1), captures: map[string]*running{}, faults: map[fault]struct{}{}}
 	s.handler = session.NewHandler(session.Config{Verify: verifier.Verify, Leeway: verifier.Leeway(), Version: cfg.Version, Limits: cfg.Limits,
 		Heartbeat: cfg.Heartbeat, Logger: cfg.Logger, Metrics: s.metrics})
 	s.sockets, err = ws.Listen("tcp", cfg.Listen, ws.Config{
@@ -153,7 +157,9 @@ func (s *Server) direct(ctx context.Context) error {
 			}
 		}
 		s.refreshRules(ctx)
-		s.handler.SetDirectory(s.directory())
+		d := s.directory()
+		s.checkRules(d)
+		s.handler.SetDirectory(d)
 	}
 }
 

@@ -40,9 +40,29 @@ func (d *Directory) resolve(p relay.Principal, sub *subscription) (c *capture.Ca
 	if !available {
 		return nil, nil, spec, errUnavailable
 	}
-	grant, err := d.Rules.Grant(p, r, sub.columns)
+	grant, err := d.Rules.Grant(p, r, sub.request)
 	if err != nil {
 		return nil, nil, spec, err
 	}
-	return c, r, hub.Spec{Columns: grant.Columns, All: sub.columns == nil, Grows: grant.Grows, Rule: grant.Rule, Snapshot: sub.snapshot}, nil
+	spec = hub.Spec{Columns: grant.Columns, All: sub.request.Columns == nil, Grows: grant.Grows, Rule: grant.Rule, Snapshot: sub.snapshot}
+	if grant.Filter != nil {
+		spec.Filter = grant.Filter
+	}
+	return c, r, spec, nil
+}
+
+// basis is what a stream's shape rests on, beside who is asking.
+type basis struct {
+	rules    *rule.Rules
+	relation *relay.Relation
+}
+
+// unchanged tells that a table's subscriptions lead to the shapes to which they led on the basis.
+func (d *Directory) unchanged(table string, b basis) bool {
+	c := d.Tables[table]
+	if !d.Heard || c == nil || d.Rules.Of(table) != b.rules {
+		return false
+	}
+	available, _ := c.Available()
+	return available && c.Hub.Relation(table) == b.relation
 }

@@ -158,7 +158,7 @@ func (h *Handler) Wake(wl *ws.Loop) {
 	l := h.loop(wl)
 	if l.reconcile.Swap(false) {
 		for s := range l.sessions {
-			s.reconcile()
+			s.reconcile(false)
 			s.conn.Due()
 		}
 	}

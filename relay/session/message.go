@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"pgrelay/relay"
+	"pgrelay/relay/rule"
 	"pgrelay/relay/wire"
 	"pgrelay/relay/ws"
 )
@@ -127,7 +128,7 @@ func (s *session) renew(m *wire.ClientMessage) {
 	default:
 		s.principal = p
 		s.welcome()
-		s.reconcile()
+		s.reconcile(true)
 	}
 }
 
@@ -167,11 +168,11 @@ func (s *session) subscribe(m *wire.ClientMessage) {
 	case m.Table == "":
 		s.badMessage(m.ID, "table is missing")
 		return
-	case m.Where != "":
-		s.refuseID(id, wire.CodeBadWhere, "this server does not take where", "subscribe without it")
+	case len(m.Where) > s.h.cfg.Limits.PredicateBytes:
+		s.refuseID(id, wire.CodeLimit, "predicate_bytes: where may have "+strconv.Itoa(s.h.cfg.Limits.PredicateBytes), "")
 		return
-	case len(m.Params) > 0:
-		s.refuseID(id, wire.CodeBadParams, "this server does not take params", "subscribe without them")
+	case len(m.Params) > s.h.cfg.Limits.Params:
+		s.refuseID(id, wire.CodeLimit, "params: there may be "+strconv.Itoa(s.h.cfg.Limits.Params), "")
 		return
 	case len(s.subs) >= s.h.cfg.Limits.Subscriptions:
 		s.refuseID(id, wire.CodeLimit, "subscriptions: "+strconv.Itoa(s.h.cfg.Limits.Subscriptions)+" are open on this connection", "")
@@ -180,11 +181,12 @@ func (s *session) subscribe(m *wire.ClientMessage) {
 		s.refuseID(id, wire.CodeLimit, "snapshots: "+strconv.Itoa(s.h.cfg.Limits.Snapshots)+" are under way on this connection", "")
 		return
 	}
-	columns := m.Columns // an empty list asks for the key alone
-	sub := &subscription{id: id, table: strings.Clone(m.Table), columns: columns, since: m.Since, snapshot: m.Snapshot == nil || *m.Snapshot}
-	if columns != nil {
-		slices.Sort(sub.columns)
-		sub.columns = slices.Compact(sub.columns)
+	sub := &subscription{id: id, table: strings.Clone(m.Table), since: m.Since, snapshot: m.Snapshot == nil || *m.Snapshot}
+	sub.request = rule.Request{Columns: m.Columns, Where: m.Where, Params: m.Params,
+		Limits: rule.Limits{PredicateBytes: s.h.cfg.Limits.PredicateBytes, PredicateDepth: s.h.cfg.Limits.PredicateDepth}}
+	if m.Columns != nil { // an empty list asks for the key alone
+		slices.Sort(sub.request.Columns)
+		sub.request.Columns = slices.Compact(sub.request.Columns)
 	}
 	s.subs[id] = sub
 	s.h.cfg.Metrics.Subscriptions.Inc()

@@ -9,6 +9,7 @@ import (
 	"pgrelay/relay"
 	"pgrelay/relay/capture"
 	"pgrelay/relay/hub"
+	"pgrelay/relay/rule"
 	"pgrelay/relay/wire"
 	"pgrelay/relay/ws"
 )
@@ -48,6 +49,7 @@ type stream struct {
 	reader  *reader
 	ids     []*subscription
 	resumed bool
+	basis   basis
 	// owner is the id whose rows a resumed stream goes on from.
 	owner *subscription
 }
@@ -56,7 +58,7 @@ type stream struct {
 type subscription struct {
 	id       uint64
 	table    string
-	columns  []string // nil for all
+	request  rule.Request
 	snapshot bool
 	// since is the cursor that the next subscribed may go on from.
 	since  string

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"bytes"
 	"errors"
 	"slices"
 	"time"
@@ -15,7 +16,8 @@ const retryUnavailable = 5 * time.Second
 
 // begin answers a subscription: with a stream, with waiting, or with an error that ends it.
 func (s *session) begin(sub *subscription) {
-	c, relation, spec, err := s.h.directory.Load().resolve(s.principal, sub)
+	directory := s.h.directory.Load()
+	c, relation, spec, err := directory.resolve(s.principal, sub)
 	var shape *hub.Shape
 	if err == nil {
 		if shape = c.Hub.Shape(relation, spec); shape == nil {
@@ -33,7 +35,7 @@ func (s *session) begin(sub *subscription) {
 		s.subscribed(sub, true, true)
 		return
 	}
-	st := &stream{Stream: r.Attach(shape), reader: r}
+	st := &stream{Stream: r.Attach(shape), reader: r, basis: basis{directory.Rules.Of(sub.table), relation}}
 	r.streams[shape] = st
 	s.loop.readers[shape] = append(s.loop.readers[shape], s)
 	position, ok := c.Hub.Since(shape, sub.since)
@@ -60,14 +62,25 @@ func (s *session) begin(sub *subscription) {
 
 // deny answers a subscription that gets no stream now.
 func (s *session) deny(sub *subscription, err error) {
+	var refusal *rule.Refusal
 	switch {
 	case errors.Is(err, rule.ErrHidden):
 		s.wait(sub, wire.WaitNotFound, "no such table")
-	case errors.Is(err, rule.ErrColumns):
-		s.refuse(sub, wire.CodeBadColumns, err.Error(), "name columns of the table that a rule lets you see")
+	case errors.As(err, &refusal):
+		s.refuse(sub, refusalCode(refusal), refusal.Message, refusal.Hint)
 	default:
 		s.wait(sub, wire.WaitUnavailable, errUnavailable.Error())
 	}
+}
+
+func refusalCode(r *rule.Refusal) string {
+	switch r.Kind {
+	case rule.ErrWhere:
+		return wire.CodeBadWhere
+	case rule.ErrParams:
+		return wire.CodeBadParams
+	}
+	return wire.CodeBadColumns
 }
 
 func (s *session) attach(sub *subscription, st *stream) {
@@ -207,8 +220,8 @@ func (s *session) lostStream(st *stream) {
 }
 
 // reconcile looks at every subscription anew after the directory changed: what rules and tables say now holds
-// before another frame is sent.
-func (s *session) reconcile() {
+// before another frame is sent. anew tells that who is asking has changed as well.
+func (s *session) reconcile(anew bool) {
 	if s.closed {
 		return
 	}
@@ -217,7 +230,7 @@ func (s *session) reconcile() {
 			if s.closed {
 				return
 			}
-			s.reconcileStream(st)
+			s.reconcileStream(st, anew)
 		}
 	}
 	for _, sub := range sorted(s.subs) {
@@ -228,11 +241,15 @@ func (s *session) reconcile() {
 }
 
 // reconcileStream leaves a stream alone whose subscriptions still lead to its shape.
-func (s *session) reconcileStream(st *stream) {
-	c, relation, spec, err := s.h.directory.Load().resolve(s.principal, st.ids[0])
+func (s *session) reconcileStream(st *stream, anew bool) {
+	directory, table := s.h.directory.Load(), st.ids[0].table
+	if !anew && directory.unchanged(table, st.basis) {
+		return
+	}
+	c, relation, spec, err := directory.resolve(s.principal, st.ids[0])
 	if err != nil {
-		if !errors.Is(err, errUnavailable) && s.withdraw() {
-			return
+		if !errors.Is(err, errUnavailable) {
+			s.withdraw(st)
 		}
 		for _, sub := range slices.Clone(st.ids) {
 			s.deny(sub, err)
@@ -243,17 +260,34 @@ func (s *session) reconcileStream(st *stream) {
 	if shape != nil {
 		c.Hub.Release(shape)
 	}
-	if shape != st.Shape && st.Lost == "" && !st.Shape.Ended() && !s.withdraw() {
+	switch {
+	case shape == st.Shape:
+		st.basis = basis{directory.Rules.Of(table), relation}
+	case st.Lost == "" && !st.Shape.Ended():
+		s.withdraw(st)
 		s.restart(st, wire.ReasonRuleChanged)
 	}
 }
 
-// withdraw closes a connection that has not taken frames which were made under the old rules: they can't be taken
-// back one by one, and it comes again.
-func (s *session) withdraw() bool {
-	if s.conn.Pending() == 0 {
-		return false
+// withdraw takes back the frames of a stream that the socket has not taken: they were made under the old rules. One of
+// which a part is written goes out whole.
+func (s *session) withdraw(st *stream) {
+	s.conn.Retract(func(payload []byte) bool { return shapeOf(payload) == st.Shape.Name })
+}
+
+// dataTypes are the messages that tell of a shape's rows.
+var dataTypes = []string{wire.TypeSnapshot, wire.TypeChanges, wire.TypeLive, wire.TypeCursor, wire.TypeSchema}
+
+// shapeOf is the shape of a message that tells of rows, as the hub writes it; empty for others.
+func shapeOf(payload []byte) string {
+	rest, ok := bytes.CutPrefix(payload, []byte(`{"type":"`))
+	kind, rest, found := bytes.Cut(rest, []byte(`"`))
+	if !ok || !found || !slices.Contains(dataTypes, string(kind)) {
+		return ""
 	}
-	s.end(wire.CloseGoingAway, "the rules have changed; connect again")
-	return true
+	if rest, ok = bytes.CutPrefix(rest, []byte(`,"shape":"`)); !ok {
+		return ""
+	}
+	name, _, _ := bytes.Cut(rest, []byte(`"`))
+	return string(name)
 }

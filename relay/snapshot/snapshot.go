@@ -47,6 +47,9 @@ type Request struct {
 	Relation *relay.Relation
 	// Columns are indexes into Relation.Columns.
 	Columns []int
+	// Condition leaves rows out at the source, with Args for $1 and on in text form; empty: none are.
+	Condition string
+	Args      []string
 	// Unchanged looks, within the transaction and under its lock, whether the table is as Relation says.
 	Unchanged func(ctx context.Context, tx pgx.Tx) (bool, error)
 	// Streamed tells that the snapshot (pg_snapshot's text) sees every transaction that the stream has brought.
@@ -165,13 +168,24 @@ func only(r *relay.Relation) string {
 	return "only " + name
 }
 
+// maxArgs is how many bind parameters a statement may have.
+// https://www.postgresql.org/docs/current/protocol-message-formats.html (Bind)
+const maxArgs = 65535
+
 func read(ctx context.Context, conn *pgconn.PgConn, req Request) (rows uint64, err error) {
 	names := make([]string, len(req.Columns))
 	for i, c := range req.Columns {
 		names[i] = pgx.Identifier{req.Relation.Columns[c].Source}.Sanitize()
 	}
 	query := "select " + strings.Join(names, ", ") + " from " + only(req.Relation)
-	result := conn.ExecParams(ctx, query, nil, nil, nil, nil)
+	var args [][]byte
+	if req.Condition != "" && len(req.Args) <= maxArgs {
+		query += " where " + req.Condition
+		for _, arg := range req.Args {
+			args = append(args, []byte(arg))
+		}
+	}
+	result := conn.ExecParams(ctx, query, args, nil, nil, nil)
 	for result.NextRow() {
 		rows++
 		if err := req.Row(result.Values()); err != nil {

@@ -91,6 +91,14 @@ func (c *Conn) Pending() int {
 	return c.out.size
 }
 
+// Retract takes text frames back whose first byte the kernel has not taken: those for whose payload drop is true. It is
+// called on the loop, not in Pull.
+func (c *Conn) Retract(drop func(payload []byte) bool) {
+	if c.out != nil && c.state == stateOpen {
+		c.out.retract(drop)
+	}
+}
+
 // Due has Pull called in this round, or when everything earlier is written. It may be called any number of times.
 func (c *Conn) Due() {
 	if c.state == stateOpen && !c.due {

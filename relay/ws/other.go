@@ -72,6 +72,9 @@ func (c *Conn) SetData(v any) {}
 // Pending is 0.
 func (c *Conn) Pending() int { return 0 }
 
+// Retract does nothing.
+func (c *Conn) Retract(drop func(payload []byte) bool) {}
+
 // Due does nothing.
 func (c *Conn) Due() {}
 

@@ -152,6 +152,40 @@ func (o *backlog) replace(last []byte) {
 	o.segments = append(o.segments, segment{bytes: last, private: true})
 }
 
+// retract drops whole frames that are unwritten. The segments' bytes are shared and stay as they are.
+func (o *backlog) retract(drop func(payload []byte) bool) {
+	var kept []segment
+	size := 0
+	keep := func(s segment, from, to int) {
+		s.bytes = s.bytes[from:to:to]
+		kept, size = append(kept, s), size+to-from
+	}
+	for i, s := range o.segments {
+		at := 0
+		if i == 0 && o.offset > 0 {
+			// The frame that is half written stays as it is, so that its end is found.
+			if at = frameEnd(s.bytes, o.offset); at > o.offset {
+				keep(s, 0, at)
+				size -= o.offset
+			} else {
+				o.offset = 0
+			}
+		}
+		for at < len(s.bytes) {
+			h, n, err := parseHeader(s.bytes[at:])
+			end := len(s.bytes)
+			if err == nil {
+				end = min(end, at+n+int(h.Length))
+			}
+			if err != nil || h.OpCode != gobwas.OpText || !drop(s.bytes[at+n:end]) {
+				keep(s, at, end)
+			}
+			at = end
+		}
+	}
+	o.segments, o.size = kept, size
+}
+
 // vectors is the loop's room for the arguments of writev(2).
 type vectors struct{ of []unix.Iovec }
 
