@@ -36,6 +36,7 @@ func (s *Server) adminHandler() http.Handler {
 		}
 		_ = json.NewEncoder(w).Encode(map[string]any{"ready": len(reasons) == 0, "reasons": reasons, "rules_broken": s.brokenRules()})
 	})
+	mux.HandleFunc("POST /rules/wait", s.waitForRules)
 	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
 	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)

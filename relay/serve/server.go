@@ -50,6 +50,8 @@ type Server struct {
 	readEdits  int
 	readLife   int
 	discovered time.Time
+	// directed is how many edits the directory in force shows.
+	directed int
 }
 
 // edits are the transactions that have edited the rules. A stream notes them under its hub's lock, so the server's own
@@ -157,9 +159,12 @@ func (s *Server) direct(ctx context.Context) error {
 			}
 		}
 		s.refreshRules(ctx)
-		d := s.directory()
+		d, edits := s.directory()
 		s.checkRules(d)
 		s.handler.SetDirectory(d)
+		s.mu.Lock()
+		s.directed = edits
+		s.mu.Unlock()
 	}
 }
 
@@ -179,10 +184,11 @@ func (s *Server) running() map[string]*running {
 	return maps.Clone(s.captures)
 }
 
-func (s *Server) directory() *session.Directory {
+// directory is what can be subscribed to now, and how many edits of the rules it shows.
+func (s *Server) directory() (d *session.Directory, edits int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	d := &session.Directory{Rules: s.rules, Heard: s.heard, Tables: map[string]*capture.Capture{}}
+	d = &session.Directory{Rules: s.rules, Heard: s.heard, Tables: map[string]*capture.Capture{}}
 	for _, r := range s.captures {
 		for _, t := range r.source.Foreign {
 			d.Tables[t.Name] = r.Capture
@@ -191,5 +197,5 @@ func (s *Server) directory() *session.Directory {
 			d.Tables[t.Name] = r.Capture
 		}
 	}
-	return d
+	return d, s.readEdits
 }

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"context"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -93,6 +94,26 @@ func (h *Handler) SetDirectory(d *Directory) {
 		l.reconcile.Store(true)
 		l.ws.Wake()
 	}
+}
+
+// Settled returns when every session has looked at its subscriptions under the directory in force.
+func (h *Handler) Settled(ctx context.Context) error {
+	h.mu.Lock()
+	loops := h.loops
+	h.mu.Unlock()
+	for _, l := range loops {
+		done := make(chan struct{})
+		l.ws.Post(func() {
+			h.Wake(l.ws)
+			close(done)
+		})
+		select {
+		case <-done:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	return nil
 }
 
 // Notify is the hub's word that shapes have something new.

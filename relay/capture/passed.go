@@ -1,0 +1,47 @@
+package capture
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"pgrelay/relay"
+	"pgrelay/relay/hub"
+)
+
+// passedEvery is how often Passed looks where the stream is.
+const passedEvery = 2 * time.Millisecond
+
+// Passed returns when the stream has brought everything that was committed at the source before the call.
+func (c *Capture) Passed(ctx context.Context) error {
+	lsn, err := c.markNow(ctx)
+	if err != nil {
+		return err
+	}
+	tick := time.NewTicker(passedEvery)
+	defer tick.Stop()
+	for c.Hub.Position() < lsn {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	return nil
+}
+
+// markNow returns a position behind all that was committed, which the stream passes soon.
+func (c *Capture) markNow(ctx context.Context) (relay.LSN, error) {
+	c.mu.Lock()
+	pool := c.pool
+	c.mu.Unlock()
+	if pool == nil {
+		return 0, hub.ErrUnavailable
+	}
+	conn, err := pool.Acquire(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("connect: %w", err)
+	}
+	defer conn.Release()
+	return c.fence(ctx, conn.Conn())
+}
