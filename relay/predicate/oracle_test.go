@@ -42,6 +42,7 @@ func setting(t testing.TB, name string, standard int) int {
 const schema = `
 create schema shop;
 create type shop.status as enum ('open', 'shipped', 'closed', 'Very late');
+create collation shop.loose (provider = icu, locale = 'und-u-ks-level1', deterministic = false);
 create domain shop.positive as int check (value > 0);
 create domain shop.label as text check (length(value) < 20);
 create function shop.decide(predicate text, n int) returns setof text language plpgsql as $$
@@ -120,16 +121,18 @@ func (w *world) read(t testing.TB) {
 	t.Helper()
 	types := map[uint32]*relay.Type{}
 	w.relation = &relay.Relation{Name: "shop.t", Schema: "shop", Table: "t"}
-	rows, err := w.conn.Query(t.Context(), `select attname, atttypid from pg_attribute
-		where attrelid = 'shop.t'::regclass and attnum > 1 and attname <> 'claims' order by attnum`)
+	rows, err := w.conn.Query(t.Context(), `select attname, atttypid,
+		coalesce(case when collnamespace <> 11 then 'shop.' end || collname, collname::text, ''), not coalesce(collisdeterministic, true)
+		from pg_attribute left join pg_collation l on l.oid = attcollation and collprovider <> 'd' where attrelid = 'shop.t'::regclass and attnum > 1 and attname <> 'claims' order by attnum`)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var name string
+	var c relay.Column
 	var oid uint32
 	var oids []uint32
-	if _, err := pgx.ForEachRow(rows, []any{&name, &oid}, func() error {
-		w.relation.Columns = append(w.relation.Columns, relay.Column{Name: name, Source: name})
+	if _, err := pgx.ForEachRow(rows, []any{&c.Name, &oid, &c.Collation, &c.Nondeterministic}, func() error {
+		c.Source = c.Name
+		w.relation.Columns = append(w.relation.Columns, c)
 		oids = append(oids, oid)
 		return nil
 	}); err != nil {
@@ -281,7 +284,7 @@ func (w *world) compare(t *testing.T, text string, count *tally) bool {
 		return false
 	}
 	count.outcomes["predicate compared"]++
-	ok := w.compareSafe(t, p, text, want, count)
+	ok := w.compareSafe(t, p, text, want, count) && w.compareKeys(t, p, count)
 	for i, row := range w.rows {
 		b, err := p.Bind(json.RawMessage(w.claims[i]), nil)
 		if err != nil {
@@ -357,6 +360,32 @@ func (w *world) compareSafe(t *testing.T, p *Predicate, text string, want []stri
 		for _, cover := range covers {
 			if !slices.ContainsFunc(cover, func(e relay.Equality) bool { return fulfils(w.rows[i], e) }) {
 				t.Errorf("%s\n%+v says that row %d isn't visible", text, cover, i+1)
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// compareKeys: bindings with one key decide every row alike.
+func (w *world) compareKeys(t *testing.T, p *Predicate, count *tally) bool {
+	t.Helper()
+	bound := map[string]*Bound{}
+	for _, c := range claims {
+		b, err := p.Bind(json.RawMessage(c), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		other := bound[b.Key()]
+		bound[b.Key()] = b
+		if other == nil || !p.Claims() {
+			continue
+		}
+		count.outcomes["bindings with the key of another"]++
+		for i, row := range w.rows {
+			got, _ := b.Eval(row)
+			if want, _ := other.Eval(row); got != want {
+				t.Errorf("%s\nrow %d with key %q: got %v, want %v", p, i+1, b.Key(), got, want)
 				return false
 			}
 		}

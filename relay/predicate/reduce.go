@@ -6,9 +6,9 @@ import "strconv"
 // can't change the outcome of any row, errors included:
 //
 //   - what doesn't depend on the row is its value, unless computing it raises an error;
-//   - an AND ends behind an arm that is false, an OR behind one that is true, and of the arms before it those stay that can
-//     raise an error: "owner = $1 or true" is true, "1 / n = 1 or true" is an error where n is 0. Behind an arm that always
-//     raises nothing is reached;
+//   - an AND ends behind an arm that is false, an OR behind one that is true; the arms right before it go too, as far as
+//     they can't raise an error: "owner = $1 or true" is true, "1 / n = 1 or true" is an error where n is 0. Behind an arm
+//     that always raises nothing is reached;
 //   - a CASE ends at a condition that is true;
 //   - a strict operator with a null beside operands that can't raise is null.
 //
@@ -96,8 +96,8 @@ type arm struct {
 }
 
 func (r *reducer) junction(n *node, stops, goesOn Truth) *node {
-	start, null := len(r.key), false
 	var arms []arm
+	null := false
 	for _, arg := range n.args {
 		at := len(r.key)
 		r.key = append(r.key, markKept)
@@ -106,7 +106,7 @@ func (r *reducer) junction(n *node, stops, goesOn Truth) *node {
 			t := arg.value.truth()
 			if t == stops {
 				r.key = append(r.key[:at], markLast)
-				return r.stopped(n, arg, start, append(arms, arm{at: at}))
+				return r.stopped(n, arg, append(arms, arm{at: at}))
 			}
 			if t == goesOn || null {
 				r.key = append(r.key[:at], markDropped)
@@ -123,20 +123,21 @@ func (r *reducer) junction(n *node, stops, goesOn Truth) *node {
 	return join(n, arms, constantOf(n, goesOn.datum()))
 }
 
-// stopped leaves of a junction the arms that can raise an error before the last one, which decides.
-func (r *reducer) stopped(n, last *node, start int, arms []arm) *node {
-	key := r.key
-	r.key = r.key[:start]
-	for i := range arms[:len(arms)-1] {
-		if a := &arms[i]; a.n != nil && r.raises(a.n) {
-			r.key = append(r.key, key[a.at:arms[i+1].at]...)
-		} else {
-			a.n = nil
-			r.key = append(r.key, markDropped)
-		}
+// stopped leaves of a junction the last arm, which decides, and those before it up to the last that can raise an error:
+// each of these may keep the next from being reached.
+func (r *reducer) stopped(n, last *node, arms []arm) *node {
+	end := len(arms) - 1
+	kept := end
+	for kept > 0 && (arms[kept-1].n == nil || !r.raises(arms[kept-1].n)) {
+		kept--
+		arms[kept].n = nil
+	}
+	r.key = r.key[:arms[kept].at]
+	for range end - kept {
+		r.key = append(r.key, markDropped)
 	}
 	r.key = append(r.key, markLast)
-	arms[len(arms)-1].n = last
+	arms[end].n = last
 	return join(n, arms, last)
 }
 
@@ -212,7 +213,7 @@ func (b *builder) raises(n *node) bool {
 		return false
 	case kindRelabel, kindAnd, kindOr, kindNot, kindIsNull, kindBoolTest, kindCoalesce, kindCase, kindGreatest, kindArray:
 	case kindCall, kindAnyAll, kindDistinct, kindNullIf:
-		if _, compares := b.implementation(n).(comparison); !compares && !safeCalls[n.call.name] {
+		if b.mayRaise(n) {
 			return true
 		}
 	default:

@@ -16,9 +16,23 @@ var safeCalls = map[string]bool{
 	"text_starts_with": true,
 }
 
+// likes raise an error for a pattern that ends within an escape alone.
+var likes = map[string]bool{"textlike": true, "textnlike": true, "namelike": true, "namenlike": true, "bpcharlike": true, "bpcharnlike": true}
+
+// mayRaise tells whether an operator may raise an error for some operands.
+func (b *builder) mayRaise(n *node) bool {
+	if likes[n.call.name] && n.kind == kindCall && !n.args[1].depends() {
+		pattern, fault := b.value(n.args[1])(nil)
+		escapes := len(pattern.s) - len(strings.TrimRight(pattern.s, `\`))
+		return fault != nil || escapes%2 == 1
+	}
+	_, compares := b.implementation(n).(comparison)
+	return !compares && !safeCalls[n.call.name]
+}
+
 // SafeSQL is a condition for the source, over the names of the columns there, that every row for which the predicate is
-// true fulfils and that can't raise an error on any row: comparisons, IN, = ANY, IS NULL, IS DISTINCT FROM and the tests of
-// truth, AND, OR, NOT, and the operators of safeCalls, over columns and what doesn't depend on the row. Values are bind
+// true fulfils and that can't raise an error on any row: comparisons, IN, = ANY, LIKE, IS NULL, IS DISTINCT FROM and the
+// tests of truth, AND, OR, NOT, and the operators of safeCalls, over columns and what doesn't depend on the row. Values are bind
 // parameters from $first on, in text form; the text holds no value. It is empty where no conjunct is of that kind.
 func (b *Bound) SafeSQL(first int) (sql string, args []string) {
 	w := &safeWriter{builder: newBuilder(b.predicate, b.claims, b.params), relation: b.predicate.relation, first: first}
@@ -104,10 +118,10 @@ func (w *safeWriter) join(n *node, by string) (string, bool) {
 // pair writes two operands, where the operator between them can't raise. An order of text is that of bytes, else the
 // predicate would have been refused.
 func (w *safeWriter) pair(n *node, between, after string) (string, bool) {
-	f, compares := w.implementation(n).(comparison)
-	if !compares && !safeCalls[n.call.name] {
+	if w.mayRaise(n) {
 		return "", false
 	}
+	f, compares := w.implementation(n).(comparison)
 	left, ok := w.write(n.args[0])
 	if !ok {
 		return "", false

@@ -59,6 +59,8 @@ var samples = []sample{
 	{"name", "na", []string{"", "a", "open", "abc", "shop"}},
 	{"oid", "o", []string{"0", "1", "7", "4294967295"}},
 	{"shop.label", "dt", []string{"a", "open", "abc", "1"}},
+	{`text collate "C"`, "tc", []string{"", "a", "b", "A", "ab", "äöü", "日本語", "\u00ad"}},
+	{"text collate shop.loose", "tl", []string{"", "a", "A", "b"}},
 }
 
 var claims = []string{
@@ -99,6 +101,8 @@ var templates = map[string][]string{
 		"({inet} << {inet})", "({inet} <<= {inet})", "({inet} >>= {inet})", "({inet} >> {cidr})", "({inet} && {inet})", "({inet} {op} {inet})",
 		"({jsonb} ->> {'key})::bool", "({shop.label} {eq} {text})", "({text}::bool)", "({int4}::bool)", "starts_with({text}, {text})",
 		"(claims ->> 'yes')::bool", "(claims @> {'jsonb})", "(claims ? {'key})", "({uuid} = (claims ->> 'sub')::uuid)", "({text} = (claims ->> 's'))", "({int4} = (claims ->> 'n')::int)",
+		`({text collate "C"} {op} {text})`, `({text collate "C"} {op} {text collate "C"})`, `({text collate "C"} like {text})`, "({text} {op} {text collate shop.loose})",
+		`(greatest({text collate "C"}, {text}) {op} 'b')`, `({text collate "C"} < any ({text[]}))`, `(upper({text collate "C"}) = {text})`, `(array[{text collate "C"}] {op} array[{text}])`,
 		"({num} between symmetric {num} and {num})", "({num} not between {num} and {num})", "({num} not in ({num}, null, {num}))", "({bytea} {op} {bytea})", "({time} {op} {time})", "({interval} {op} {interval})",
 		"({uuid} {op} {uuid})", "(case {int4} when {int4} then {bool} when {num} then {bool} end)", "({char(5)} {eq} {char(5)})", "({char(5)} {eq} {text})", "({varchar(10)} {eq} {'text})",
 	},
@@ -224,6 +228,8 @@ func (g generator) predicate() string {
 	switch g.IntN(20) {
 	case 0:
 		return g.expr("bool", 1)
+	case 5, 6, 7, 8, 9:
+		return g.junction(1 + g.IntN(3))
 	case 1, 2, 3, 4:
 		// An expression of any type, by what it prints.
 		of := samples[g.IntN(len(samples))].of
@@ -232,6 +238,34 @@ func (g generator) predicate() string {
 		}
 	}
 	return g.fill(g.pick(templates["bool"]), g.IntN(5))
+}
+
+// arms are conditions that a binding decides, that an index finds, and that raise errors.
+var arms = []string{
+	"{int4} = {'int4}", "i4 = {'int4}", "i4 in ({'int4}, {'int4}, (claims ->> 'n')::int)", "t = (claims ->> 's')", "{'text} = t", "u = (claims ->> 'sub')::uuid", "b", "not b",
+	"e = {'shop.status}", "i8 = any ({'int4[]}::int4[])", "tz = {'timestamptz}", "i4 is not distinct from (claims ->> 'n')::int", "v = {'text}", "b is true", "b is false", "po = {'shop.positive}::int",
+	"claims ->> 'yes' = 'no'", "(claims ->> 'yes')::bool", "(claims ->> 'n')::int = 7", "claims ? 'sub'", "claims ->> 's' is null", "true", "false", "null", "(claims ->> 'n')::int > 1",
+	"100 / i4 > 1", "i4 > 1", "t like 'a%'", "t like (claims ->> 's')", "{bool}", "i2 = i4", "ti is null",
+}
+
+// junction is a tree of AND, OR, NOT and CASE over arms.
+func (g generator) junction(depth int) string {
+	if depth == 0 || g.IntN(4) == 0 {
+		return g.fill(g.pick(arms), 1)
+	}
+	switch g.IntN(12) {
+	case 0:
+		return "not (" + g.junction(depth-1) + ")"
+	case 1:
+		return "(" + g.junction(depth-1) + ")" + g.pick([]string{" is true", " is not true", " is false", " is unknown"})
+	case 2:
+		return "case when " + g.junction(depth-1) + " then " + g.junction(depth-1) + " when " + g.junction(depth-1) + " then true else " + g.junction(depth-1) + " end"
+	}
+	var all []string
+	for range 2 + g.IntN(3) {
+		all = append(all, "("+g.junction(depth-1)+")")
+	}
+	return strings.Join(all, g.pick([]string{" and ", " or "}))
 }
 
 func (g generator) row() []string {
