@@ -22,6 +22,8 @@ type analyzer struct {
 	depth  int
 	// count of expressions analysed, an operand of BETWEEN several times.
 	count int
+	// raws, unless nil, collects what each expression was made of.
+	raws map[*node]*pg.Node
 }
 
 // maxNodes that are analysed for one predicate.
@@ -49,6 +51,14 @@ func (a *analyzer) fault(pos int, f *Fault) {
 }
 
 func (a *analyzer) expr(raw *pg.Node) *node {
+	n := a.transform(raw)
+	if a.raws != nil {
+		a.raws[n] = raw
+	}
+	return n
+}
+
+func (a *analyzer) transform(raw *pg.Node) *node {
 	a.depth++
 	defer func() { a.depth-- }()
 	if a.count++; a.count > maxNodes {

@@ -284,7 +284,7 @@ func (w *world) compare(t *testing.T, text string, count *tally) bool {
 		return false
 	}
 	count.outcomes["predicate compared"]++
-	ok := w.compareSafe(t, p, text, want, count) && w.compareKeys(t, p, count)
+	ok := w.compareSafe(t, p, text, want, count) && w.compareKeys(t, p, count) && w.compareExplained(t, p, want)
 	for i, row := range w.rows {
 		b, err := p.Bind(json.RawMessage(w.claims[i]), nil)
 		if err != nil {
@@ -391,6 +391,45 @@ func (w *world) compareKeys(t *testing.T, p *Predicate, count *tally) bool {
 		}
 	}
 	return true
+}
+
+// compareExplained: for one row, the conjuncts, each compiled by itself, are those of the predicate: it is true where all of
+// them are.
+func (w *world) compareExplained(t *testing.T, p *Predicate, want []string) bool {
+	t.Helper()
+	i := len(p.String()) % len(want)
+	b, err := p.Bind(json.RawMessage(w.claims[i]), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := true
+	for _, c := range b.Explain(w.rows[i]) {
+		one, err := Compile(c.Text, w.relation, Options{Claims: true})
+		var e *Error
+		if errors.As(err, &e) && !e.Refused && c.Truth == Failed {
+			continue // a constant that raises an error, and that the planner dropped behind one that decides
+		}
+		if err != nil {
+			t.Errorf("%s\nits conjunct %q: %v", p, c.Text, err)
+			return false
+		}
+		bound, err := one.Bind(json.RawMessage(w.claims[i]), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, fault := bound.Eval(w.rows[i]); got != c.Truth {
+			t.Errorf("%s\nits conjunct %q is explained as %v, evaluated as %v %v", p, c.Text, c.Truth, got, fault)
+			return false
+		}
+		if c.Fault != nil && c.Fault.inexact() {
+			return true
+		}
+		all = all && c.Truth == True
+	}
+	if all != (want[i] == "true") {
+		t.Errorf("%s\nrow %d: all its conjuncts true: %v, but it is %s", p, i+1, all, want[i])
+	}
+	return all == (want[i] == "true")
 }
 
 func fulfils(row []relay.Value, e relay.Equality) bool {

@@ -65,6 +65,7 @@ type Predicate struct {
 	columns  []int
 	claims   bool
 	source   string
+	options  Options
 }
 
 // Compile parses the text with Postgres' own parser, gives its names and types the meaning that Postgres gives them
@@ -90,7 +91,7 @@ func Compile(text string, r *relay.Relation, options Options) (p *Predicate, err
 			a.reject(0, "could not determine data type of parameter $%d", i+1)
 		}
 	}
-	p = &Predicate{relation: r, types: a.types, root: a.fold(root), params: a.params, source: text}
+	p = &Predicate{relation: r, types: a.types, root: a.fold(root), params: a.params, source: text, options: options}
 	root.walk(func(n *node) {
 		switch n.kind {
 		case kindColumn:

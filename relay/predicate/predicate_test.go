@@ -267,6 +267,11 @@ func FuzzPredicate(f *testing.F) {
 		if got, fault := b.Eval(row); (fault != nil) != (got == Failed) {
 			t.Fatalf("got %v and %v", got, fault)
 		}
+		for _, c := range b.Explain(row) {
+			if (c.Fault != nil) != (c.Truth == Failed) || c.Text == "" || c.Position > len(text) {
+				t.Fatalf("got %+v", c)
+			}
+		}
 		if got, fault := b.truth(order1()); (fault != nil) != (got == Failed) {
 			t.Fatalf("got %v and %v", got, fault)
 		}

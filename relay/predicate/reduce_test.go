@@ -81,7 +81,9 @@ func TestKeys(t *testing.T) {
 
 func TestCovers(t *testing.T) {
 	const claims = `{"role": "user", "sub": "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11", "n": "x"}`
-	is := func(column int, values ...string) relay.Equality { return relay.Equality{Column: column, Values: values} }
+	is := func(column int, values ...string) relay.Equality {
+		return relay.Equality{Column: column, Values: values}
+	}
 	nobody := []relay.Equality{}
 	for _, c := range []struct {
 		text string

@@ -1,0 +1,61 @@
+package predicate
+
+import (
+	"reflect"
+	"testing"
+
+	"pgrelay/relay"
+)
+
+func TestExplain(t *testing.T) {
+	const claims = `{"role": "user", "sub": "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11", "n": "x"}`
+	reads := func(values ...Operand) []Operand { return values }
+	division := &Fault{"22012", "division by zero"}
+	for _, c := range []struct {
+		text   string
+		params []string
+		want   []Conjunct
+	}{
+		{"paid", nil, []Conjunct{{"paid", 0, True, nil, reads(Operand{Text: "paid", Value: "t"})}}},
+		{
+			"  status = 'closed' AND /* whose? */ (owner = (claims ->> 'sub')::uuid\n and n between 1 and 8)", nil, []Conjunct{
+				{"status = 'closed'", 2, False, nil, reads(Operand{Text: "status", Value: "open"})},
+				{"owner = (claims ->> 'sub')::uuid", 38, True, nil, reads(
+					Operand{Text: "owner", Value: "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11"},
+					Operand{Text: "(claims ->> 'sub')::uuid", Value: "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11"})},
+				{"n between 1 and 8", 76, True, nil, reads(Operand{Text: "n", Value: "7"})},
+			},
+		},
+		{
+			"((1 / (n - 7) = 1) and (paid or n = 3)) and claims ->> 'role' = 'admin'", nil, []Conjunct{
+				{"(1 / (n - 7) = 1)", 1, Failed, division, reads(Operand{Text: "n", Value: "7"})},
+				{"(paid or n = 3)", 23, True, nil, reads(Operand{Text: "paid", Value: "t"}, Operand{Text: "n", Value: "7"})},
+				{"claims ->> 'role' = 'admin'", 44, False, nil, reads(Operand{Text: "claims ->> 'role'", Value: "user"})},
+			},
+		},
+		{
+			"case when paid and n > 1 then true end and info is null and region in ($1, claims ->> 'nosuch')", []string{`"EU"`}, []Conjunct{
+				{"case when paid and n > 1 then true end", 0, True, nil, reads(Operand{Text: "paid", Value: "t"}, Operand{Text: "n", Value: "7"})},
+				{"info is null", 43, False, nil, nil},
+				{"region in ($1, claims ->> 'nosuch')", 60, True, nil, reads(Operand{Text: "region", Value: "EU"}, Operand{Text: "$1", Value: "EU"},
+					Operand{Text: "claims ->> 'nosuch'", Null: true})},
+			},
+		},
+		{"n = (claims ->> 'n')::int", nil, []Conjunct{{"n = (claims ->> 'n')::int", 0, Failed, syntax("integer"),
+			reads(Operand{Text: "n", Value: "7"}, Operand{Text: "claims ->> 'n'", Value: "x"})}}},
+		{"'ä' = status and day > '2024-01-01'", nil, []Conjunct{
+			{"'ä' = status", 0, False, nil, reads(Operand{Text: "status", Value: "open"})},
+			{"day > '2024-01-01'", 18, True, nil, reads(Operand{Text: "day", Value: "2024-02-29"})},
+		}},
+		{"not (paid and n = 7) -- and so on", nil, []Conjunct{
+			{"not (paid and n = 7)", 0, False, nil, reads(Operand{Text: "paid", Value: "t"}, Operand{Text: "n", Value: "7"})},
+		}},
+	} {
+		row := order1()
+		row[8] = relay.Value{Kind: relay.ValueUnchanged}
+		got := bind(t, c.text, claims, c.params...).Explain(row)
+		if !reflect.DeepEqual(got, c.want) {
+			t.Errorf("%s:\ngot  %+v\nwant %+v", c.text, got, c.want)
+		}
+	}
+}
