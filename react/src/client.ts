@@ -1,7 +1,16 @@
 import { Connection, type ConnectionOptions, type ConnectionState } from "./connection.js";
 import type { Observable } from "./observable.js";
 import { beforePaint, watchPage } from "./page.js";
-import { type ChangesHandler, type LiveRows, NOTHING, Query, type QuerySpec, queryKey } from "./query.js";
+import {
+  type ChangesHandler,
+  type LiveRows,
+  NOTHING,
+  Query,
+  type QuerySpec,
+  queryKey,
+  type Selection,
+  select,
+} from "./query.js";
 import { type LiveRow, RowView } from "./row.js";
 import type { RowSet } from "./rows.js";
 import { type Counters, Session } from "./session.js";
@@ -12,7 +21,7 @@ import { type JsonValue, PATH, type Row, type ServerMessage } from "./wire.js";
 export interface RelayOptions extends Omit<ConnectionOptions, "url"> {
   /** Where the relay's WebSocket is, absolute or relative to the page. Default `/v1/ws`. */
   readonly url?: string | undefined;
-  /** Milliseconds for which a subscription stays open after the last look at it. Default 1,000. */
+  /** Milliseconds for which a subscription that has shown rows stays open after the last look at it. Default 1,000. */
   readonly linger?: number | undefined;
   /** Milliseconds for which its rows are kept after that, to be shown and continued at once. Default 60,000. */
   readonly keep?: number | undefined;
@@ -96,10 +105,11 @@ export class RelayClient {
 
   /** The rows of a query, while somebody subscribes to them. Equal queries are one subscription. */
   liveRows<R extends object = Row>(spec: QuerySpec): Observable<LiveRows<R>> {
-    const key = queryKey(spec, true);
+    const selection = select(spec);
+    const key = queryKey(selection, true);
     return {
       subscribe: (listener) => {
-        const query = this.#hold(key, spec, true);
+        const query = this.#hold(key, selection, true);
         query.listeners.add(listener);
         return once(() => {
           query.listeners.delete(listener);
@@ -113,13 +123,14 @@ export class RelayClient {
   /** The one row of a query that has this key: a value where the key is one column, else an object. */
   liveRow<R extends object = Row>(spec: QuerySpec, key: JsonValue): Observable<LiveRow<R>> {
     const rows = this.liveRows<R>(spec);
-    const name = queryKey(spec, true);
+    const name = queryKey(select(spec), true);
     return new RowView<R>(rows, () => this.#queries.get(name)?.shown?.find(key) as R | undefined);
   }
 
   /** Hands a table's transactions over as they come, without its rows. Returns what ends it. */
   listen(spec: QuerySpec, handler: ChangesHandler): () => void {
-    const query = this.#hold(queryKey(spec, false), spec, false);
+    const selection = select(spec);
+    const query = this.#hold(queryKey(selection, false), selection, false);
     query.handlers.add(handler);
     return once(() => {
       query.handlers.delete(handler);
@@ -154,10 +165,10 @@ export class RelayClient {
     if (open !== "idle" && open !== "paused") this.#connection.resume();
   }
 
-  #hold(key: string, spec: QuerySpec, keep: boolean): Query {
+  #hold(key: string, selection: Selection, keep: boolean): Query {
     let query = this.#queries.get(key);
     if (query === undefined) {
-      query = new Query(key, canonical(spec), keep);
+      query = new Query(key, selection, keep);
       this.#queries.set(key, query);
     }
     this.#cancel(query);
@@ -167,11 +178,13 @@ export class RelayClient {
     return query;
   }
 
+  /** One that has shown nothing yet, as a filter that is typed on, ends at once: nobody gains by its rows. */
   #letGo(query: Query): void {
     query.holders -= 1;
     if (query.holders > 0) return;
     query.release?.();
-    this.#after(query, this.#options.linger ?? LINGER, () => {
+    const ms = query.status === "loading" ? 0 : (this.#options.linger ?? LINGER);
+    this.#after(query, ms, () => {
       if (query.id === undefined) this.#unneeded(query);
       else this.#session?.unsubscribe(query);
     });
@@ -276,15 +289,6 @@ export class RelayClient {
     clearTimeout(this.#timers.get(what));
     this.#timers.delete(what);
   }
-}
-
-function canonical({ table, columns, where, params }: QuerySpec): QuerySpec {
-  return {
-    table,
-    ...(columns === undefined ? {} : { columns: [...new Set(columns)].sort() }),
-    ...(where === undefined ? {} : { where }),
-    ...(params === undefined ? {} : { params }),
-  };
 }
 
 function once(run: () => void): () => void {

@@ -5,6 +5,7 @@ export type { Observable } from "./observable.js";
 export type { ChangesHandler, LiveRows, Problem, QuerySpec, RowsStatus } from "./query.js";
 export type { LiveRow } from "./row.js";
 export type { Counters } from "./session.js";
+export { type Sql, type SqlValue, sql } from "./sql.js";
 export type { ConnectionStatus } from "./states.js";
 export type { Transaction } from "./stream.js";
 export type { TokenSource } from "./token.js";

@@ -1,5 +1,6 @@
 import { identical } from "./json.js";
 import type { RowSet } from "./rows.js";
+import { parameter, Sql, type SqlValue } from "./sql.js";
 import type { Stream, Transaction } from "./stream.js";
 import type { Column, JsonValue, Row } from "./wire.js";
 
@@ -8,10 +9,18 @@ export interface QuerySpec {
   /** `schema.name`, as the warehouse names it. */
   readonly table: string;
   /** All that the rules show, when absent; the key's columns come anyway. */
+  readonly columns?: readonly string[] | undefined;
+  /** Boolean expression in the language of the rules: sql`…` with its values, or a string with `params`. */
+  readonly where?: Sql | string | undefined;
+  /** For `$1`… in a `where` that is a string. */
+  readonly params?: readonly SqlValue[] | undefined;
+}
+
+/** What is subscribed to, as `subscribe` says it. */
+export interface Selection {
+  readonly table: string;
   readonly columns?: readonly string[];
-  /** SQL boolean expression, in the language of the rules. */
   readonly where?: string;
-  /** For `$1`… in `where`. */
   readonly params?: readonly JsonValue[];
 }
 
@@ -20,11 +29,14 @@ export type RowsStatus =
   | "loading"
   /** The rows are the table's. */
   | "live"
-  /** The rows are those of an earlier moment: the connection is away, or newer ones are on their way. */
+  /**
+   * The rows are those of an earlier moment, because the connection is away or newer ones are on their way; or, in
+   * `useLiveRows`, those of the inputs before, until the rows of the present ones are live.
+   */
   | "stale"
-  /** The table isn't there for this role; its rows come by themselves when it is. */
+  /** The table isn't there for this role; its rows come by themselves when it is. No rows. */
   | "missing"
-  /** Refused; asked again with the next connection. */
+  /** Refused, as a `where` that the server can't take; `problem` says why. No rows. Asked again with the next connection. */
   | "error";
 
 /** Why rows aren't live. */
@@ -57,10 +69,30 @@ export interface ChangesHandler {
 /** What is shown before anything is known. */
 export const NOTHING: LiveRows<never> = Object.freeze({ rows: [], status: "loading", columns: [], key: [] });
 
-/** Equal queries have equal keys. The order of the columns means nothing. */
-export function queryKey(spec: QuerySpec, keep: boolean): string {
-  const columns = spec.columns && [...new Set(spec.columns)].sort();
-  return JSON.stringify([keep, spec.table, columns ?? null, spec.where ?? null, spec.params ?? null]);
+/**
+ * The query in its one form, in which equal ones are equal texts. The order of the columns means nothing.
+ *
+ * @throws TypeError for a parameter that is no value.
+ */
+export function select({ table, columns, where, params }: QuerySpec): Selection {
+  if (where instanceof Sql && params !== undefined) {
+    throw new TypeError(
+      "pgrelay: sql`…` has its parameters already; params belong to a where that is a string",
+    );
+  }
+  const values =
+    where instanceof Sql ? where.params : params?.map((value, i) => parameter(value, `$${i + 1}`));
+  return {
+    table,
+    ...(columns === undefined ? {} : { columns: [...new Set(columns)].sort() }),
+    ...(where === undefined ? {} : { where: where instanceof Sql ? where.text : where }),
+    ...(values === undefined || (where instanceof Sql && values.length === 0) ? {} : { params: values }),
+  };
+}
+
+/** Equal queries have equal keys. */
+export function queryKey({ table, columns, where, params }: Selection, keep: boolean): string {
+  return JSON.stringify([keep, table, columns ?? null, where ?? null, params ?? null]);
 }
 
 /**
@@ -95,7 +127,7 @@ export class Query {
 
   constructor(
     readonly key: string,
-    readonly spec: QuerySpec,
+    readonly spec: Selection,
     readonly keep: boolean,
   ) {}
 
@@ -183,6 +215,7 @@ function equal(a: LiveRows, b: LiveRows): boolean {
     (a.columns === b.columns || JSON.stringify(a.columns) === JSON.stringify(b.columns)) &&
     identical(a.key, b.key) &&
     a.problem?.code === b.problem?.code &&
-    a.problem?.message === b.problem?.message
+    a.problem?.message === b.problem?.message &&
+    a.problem?.hint === b.problem?.hint
   );
 }

@@ -329,6 +329,28 @@ describe("live rows over a connection", () => {
     expect(rows.getSnapshot().rows).toHaveLength(2);
   });
 
+  test("what has shown nothing ends at once when nobody looks; what has shown rows lingers", async () => {
+    const { made, peer } = await held({ linger: 60_000 });
+    const rows = made.liveRows({ table: "public.t" });
+    const leave = rows.subscribe(() => {});
+    await peer.next();
+    peer.send(...first);
+    await until(rows, ({ status: now }) => now === "live");
+    leave();
+    made.liveRows({ table: "public.u" }).subscribe(() => {})();
+    made.liveRows({ table: "public.v" }).subscribe(() => {})();
+    ends.push(made.liveRows({ table: "public.v" }).subscribe(() => {}));
+    expect(await peer.next()).toMatchObject({ type: "subscribe", id: 2, table: "public.u" });
+    expect(await peer.next()).toMatchObject({ type: "subscribe", id: 3, table: "public.v" });
+    expect(await peer.next()).toEqual({ type: "unsubscribe", id: 2 });
+    peer.send(
+      { type: "closed", id: 2, code: "unsubscribed", message: "" },
+      changes("s", 1, [insert(2, "b")]),
+    );
+    await until(rows, (value) => value.rows.length === 2);
+    expect(peer.messages).toHaveLength(5);
+  });
+
   test("rows of a query that nobody looks at are kept for a while, then gone", async () => {
     const { made, peer } = await held({ keep: 300 });
     const rows = made.liveRows({ table: "public.t" });

@@ -1,4 +1,4 @@
-import { type ChangesHandler, Query, type QuerySpec, queryKey } from "../src/query.js";
+import { type ChangesHandler, Query, type QuerySpec, queryKey, select } from "../src/query.js";
 import { type Counters, Session } from "../src/session.js";
 import type { Transaction } from "../src/stream.js";
 import type {
@@ -83,7 +83,7 @@ export class Wire {
 }
 
 export function query(table = "public.t", more: Omit<QuerySpec, "table"> = {}): Query {
-  const spec = { table, ...more };
+  const spec = select({ table, ...more });
   return new Query(queryKey(spec, true), spec, true);
 }
 

@@ -47,7 +47,7 @@ describe("from subscribed to live", () => {
 
   test("columns, where and params go along; the order of columns does not matter", () => {
     const q = query("public.t", { columns: ["v", "id"], where: "v = $1", params: ["a"] });
-    expect(wire.subscribe(q)).toMatchObject({ columns: ["v", "id"], where: "v = $1", params: ["a"] });
+    expect(wire.subscribe(q)).toMatchObject({ columns: ["id", "v"], where: "v = $1", params: ["a"] });
     expect(q.key).toBe(query("public.t", { columns: ["id", "v", "id"], where: "v = $1", params: ["a"] }).key);
     expect(q.key).not.toBe(query().key);
   });
