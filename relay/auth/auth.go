@@ -1,16 +1,14 @@
-// Package auth turns a connection's token into a relay.Principal.
-//
-// A token is a JWT in compact form (RFC 7519). Each key accepts one algorithm, the one of its own kind, so neither
-// "none" nor a public key used as an HMAC secret gets through (RFC 8725, section 3.1). What a token says is kept as
-// it was signed: numbers are never rounded, and what changes at each renewal (exp, iat, nbf, jti) is left out.
 package auth
 
 import (
-	"errors"
+	"bytes"
+	"context"
+	"crypto"
 	"fmt"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
+	"github.com/rs/zerolog"
 
 	"pgrelay/relay"
 )
@@ -21,146 +19,129 @@ const (
 	MinSecretBytes = 32
 	// MaxTokenBytes is the longest token that is looked at.
 	MaxTokenBytes = 16 << 10
+	// MaxTried is with how many keys a token is checked at most, so that a forged one costs little.
+	MaxTried = 8
 	// DefaultLeeway is the clock difference that is tolerated where the configuration names none.
 	DefaultLeeway = 30 * time.Second
 	// DefaultRoleClaim names the claim that holds the role where the configuration names none.
 	DefaultRoleClaim = "role"
 )
 
-// What can be wrong with a token or a secret. The texts are safe to show to a client: none holds any part of either.
-var (
-	ErrShortSecret = fmt.Errorf("the JWT secret is shorter than %d bytes; make one with: openssl rand -base64 48", MinSecretBytes)
-	ErrRequired    = errors.New("a token is required")
-	ErrNoKey       = errors.New("this relay has no key to check tokens with")
-	ErrMalformed   = errors.New("the token is malformed")
-	ErrSignature   = errors.New("the token's signature or algorithm is not accepted")
-	ErrExpired     = errors.New("the token has expired")
-	ErrNotYetValid = errors.New("the token is not valid yet")
-	ErrSubject     = errors.New("the token's claim sub is not a string")
-	ErrRole        = errors.New("the token's role claim is not a role's name")
-	ErrTimes       = errors.New("the token's claim exp or nbf is not a time")
-)
-
 // Config says which tokens are accepted. Its zero value accepts none and lets connections without a token in as anon.
+// Where several sources of keys are given, a key of any of them will do.
 type Config struct {
-	// Secret is the HS256 key, at least MinSecretBytes long. Empty: every token is refused.
+	// Secret is the HS256 key, at least MinSecretBytes long; empty: none.
 	Secret []byte
+	// Keys are public keys of RS256 (RSA), ES256 (ECDSA on P-256) and EdDSA (Ed25519) tokens, at most MaxTried of a
+	// kind. They have no name: a token's kid doesn't matter to them.
+	Keys []crypto.PublicKey
+	// JWKS is where the issuer publishes its keys; without a URL: none.
+	JWKS JWKS
+
+	// Issuer is what the claim iss must be; empty: anything.
+	Issuer string
+	// Audience are the names of which the claim aud must hold one; none: anything.
+	Audience []string
+	// Required are claims that must be there and not null, named as RoleClaim is.
+	Required []string
 	// RoleClaim names the claim that holds the role; default DefaultRoleClaim. A token without it is "authenticated".
+	// Where there is no claim of exactly that name, dots lead into objects: app_metadata.role.
 	RoleClaim string
 	// Leeway is the clock difference tolerated for exp and nbf; default DefaultLeeway, negative for none.
 	Leeway time.Duration
+	// UnexpiringAllowed accepts tokens without exp, which nothing ends but the change of the key.
+	UnexpiringAllowed bool
 	// AnonForbidden refuses connections without a token.
 	AnonForbidden bool
-}
 
-// key is what one kind of token is checked with. The algorithm belongs to the key, never to the token.
-type key struct {
-	algorithm string
-	material  any
+	// Logger hears what Run does.
+	Logger zerolog.Logger
 }
 
 // Verifier checks tokens. It is safe for concurrent use.
 type Verifier struct {
-	keys          []key
-	roleClaim     string
-	leeway        time.Duration
-	anonForbidden bool
+	cfg    Config
+	parser *jwt.Parser
+	fixed  map[string][]jwt.VerificationKey // the secret and Config.Keys, by algorithm
+	jwks   *jwks                            // nil without a URL
 }
 
-// New returns a verifier, or ErrShortSecret.
+// New returns a verifier; what is wrong with the configuration is a relay.Problem or ErrShortSecret. It starts nothing
+// and fetches nothing: Run does.
 func New(c Config) (*Verifier, error) {
-	v := &Verifier{roleClaim: c.RoleClaim, leeway: c.Leeway, anonForbidden: c.AnonForbidden}
-	if v.roleClaim == "" {
-		v.roleClaim = DefaultRoleClaim
+	if c.RoleClaim == "" {
+		c.RoleClaim = DefaultRoleClaim
 	}
-	if v.leeway == 0 {
-		v.leeway = DefaultLeeway
+	if c.Leeway == 0 {
+		c.Leeway = DefaultLeeway
 	}
-	v.leeway = max(v.leeway, 0)
-	if len(c.Secret) > 0 {
-		if len(c.Secret) < MinSecretBytes {
-			return nil, ErrShortSecret
+	c.Leeway = max(c.Leeway, 0)
+	v := &Verifier{cfg: c, fixed: map[string][]jwt.VerificationKey{}, parser: jwt.NewParser(
+		jwt.WithValidMethods(algorithms), jwt.WithJSONNumber(), jwt.WithStrictDecoding(), jwt.WithoutClaimsValidation())}
+	if err := v.addSecret(c.Secret); err != nil {
+		return nil, err
+	}
+	for _, key := range c.Keys {
+		if err := v.addKey(key); err != nil {
+			return nil, err
 		}
-		v.keys = append(v.keys, key{jwt.SigningMethodHS256.Alg(), append([]byte(nil), c.Secret...)})
 	}
-	return v, nil
+	if c.JWKS.URL == "" {
+		return v, nil
+	}
+	var err error
+	v.jwks, err = newJWKS(c.JWKS, c.Logger)
+	return v, err
+}
+
+func (v *Verifier) addSecret(secret []byte) error {
+	switch {
+	case len(secret) == 0:
+		return nil
+	case bytes.Contains(secret, []byte("-----BEGIN ")):
+		return &relay.Problem{What: "the JWT secret is a PEM text; who knows a public key could sign tokens with it",
+			Remedy: "put it into a file and give that as --jwt-key FILE, or make a secret with: openssl rand -base64 48"}
+	case len(secret) < MinSecretBytes:
+		return ErrShortSecret
+	}
+	v.fixed[algHMAC] = append(v.fixed[algHMAC], bytes.Clone(secret))
+	return nil
+}
+
+func (v *Verifier) addKey(key crypto.PublicKey) error {
+	algorithm, err := algorithmOf(key)
+	if err != nil {
+		return err
+	}
+	if len(v.fixed[algorithm]) == MaxTried {
+		return &relay.Problem{What: fmt.Sprintf("there are more than %d keys for %s, and each token would be tried with all", MaxTried, algorithm),
+			Remedy: "take out those that sign no token any more, or serve them as a JWKS with a kid each (--jwks URL)"}
+	}
+	v.fixed[algorithm] = append(v.fixed[algorithm], key)
+	return nil
 }
 
 // Leeway is how long after Principal.Expires a connection may still live: what Verify grants a new one.
-func (v *Verifier) Leeway() time.Duration { return v.leeway }
+func (v *Verifier) Leeway() time.Duration { return v.cfg.Leeway }
 
-// Verify returns whom the token speaks for at the time now; without a token that is anon. Its errors are the
-// package's own, wrapped in nothing.
-func (v *Verifier) Verify(token string, now time.Time) (relay.Principal, error) {
-	switch {
-	case token == "" && v.anonForbidden:
-		return relay.Principal{}, ErrRequired
-	case token == "":
-		return relay.Anon(), nil
-	case len(v.keys) == 0:
-		return relay.Principal{}, ErrNoKey
-	case len(token) > MaxTokenBytes:
-		return relay.Principal{}, ErrMalformed
+// Run keeps the JWKS fresh until ctx ends; what fails is logged and tried again. It is to be called once, and also
+// returns nil only when ctx ends where there is no JWKS.
+func (v *Verifier) Run(ctx context.Context) error {
+	if v.jwks == nil {
+		<-ctx.Done()
+		return nil
 	}
-	claims, err := v.parse(token, now)
-	if err != nil {
-		return relay.Principal{}, err
+	if len(v.cfg.Audience) == 0 {
+		v.jwks.log.Warn().Msg("tokens for any audience are accepted, also those that the issuer made for other applications; give --jwt-audience")
 	}
-	return v.principal(claims)
+	return v.jwks.run(ctx)
 }
 
-// parse checks signature and times. Claims with numbers keep them as json.Number.
-func (v *Verifier) parse(token string, now time.Time) (jwt.MapClaims, error) {
-	parser := jwt.NewParser(
-		jwt.WithValidMethods(v.algorithms()),
-		jwt.WithJSONNumber(),
-		jwt.WithLeeway(v.leeway),
-		jwt.WithTimeFunc(func() time.Time { return now }),
-	)
-	var claims jwt.MapClaims // stays nil where the payload is null
-	parsed, err := parser.ParseWithClaims(token, &claims, v.material)
-	if err != nil {
-		return nil, safe(err)
+// Reason is why tokens that should be good are refused now, with the remedy; empty where nothing is wrong. An issuer
+// that can't be reached is no such reason while an earlier key set is at hand.
+func (v *Verifier) Reason() string {
+	if v.jwks == nil {
+		return ""
 	}
-	// RFC 7515, section 4.1.11: an extension that isn't understood invalidates the token.
-	if _, critical := parsed.Header["crit"]; critical || claims == nil {
-		return nil, ErrMalformed
-	}
-	return claims, nil
-}
-
-func (v *Verifier) algorithms() []string {
-	names := make([]string, len(v.keys))
-	for i, k := range v.keys {
-		names[i] = k.algorithm
-	}
-	return names
-}
-
-// material returns the keys of the token's algorithm; the parser has already refused the algorithms that have none.
-func (v *Verifier) material(t *jwt.Token) (any, error) {
-	var set jwt.VerificationKeySet
-	for _, k := range v.keys {
-		if k.algorithm == t.Method.Alg() {
-			set.Keys = append(set.Keys, k.material)
-		}
-	}
-	return set, nil
-}
-
-// safe replaces a parser's error, which may quote the token, by one of the package's own.
-func safe(err error) error {
-	switch {
-	case errors.Is(err, jwt.ErrTokenMalformed):
-		return ErrMalformed
-	case errors.Is(err, jwt.ErrTokenSignatureInvalid), errors.Is(err, jwt.ErrTokenUnverifiable):
-		return ErrSignature
-	case errors.Is(err, jwt.ErrTokenExpired):
-		return ErrExpired
-	case errors.Is(err, jwt.ErrTokenNotValidYet):
-		return ErrNotYetValid
-	case errors.Is(err, jwt.ErrInvalidType):
-		return ErrTimes
-	}
-	return ErrMalformed
+	return v.jwks.reason()
 }

@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"crypto"
 	"errors"
 	"fmt"
 	"maps"
@@ -15,6 +16,19 @@ func Mint(secret []byte, claims map[string]any, ttl time.Duration) (string, erro
 	if len(secret) < MinSecretBytes {
 		return "", ErrShortSecret
 	}
+	return sign(jwt.SigningMethodHS256, secret, claims, ttl)
+}
+
+// Sign is Mint with a private key and its algorithm: RS256, ES256 or EdDSA. The token has no kid.
+func Sign(key crypto.Signer, claims map[string]any, ttl time.Duration) (string, error) {
+	algorithm, err := algorithmOf(key.Public())
+	if err != nil {
+		return "", err
+	}
+	return sign(jwt.GetSigningMethod(algorithm), key, claims, ttl)
+}
+
+func sign(method jwt.SigningMethod, key any, claims map[string]any, ttl time.Duration) (string, error) {
 	if ttl <= 0 {
 		return "", errors.New("the token's time to live must be positive")
 	}
@@ -23,7 +37,7 @@ func Mint(secret []byte, claims map[string]any, ttl time.Duration) (string, erro
 	now := time.Now()
 	payload["iat"] = now.Unix()
 	payload["exp"] = now.Add(ttl).Unix()
-	token, err := jwt.NewWithClaims(jwt.SigningMethodHS256, payload).SignedString(secret)
+	token, err := jwt.NewWithClaims(method, payload).SignedString(key)
 	if err != nil {
 		return "", fmt.Errorf("sign token: %w", err)
 	}
