@@ -10,7 +10,6 @@ import (
 	"github.com/rs/zerolog"
 	"golang.org/x/sync/errgroup"
 
-	"pgrelay/relay/auth"
 	"pgrelay/relay/capture"
 	"pgrelay/relay/journal"
 	"pgrelay/relay/serve"
@@ -26,11 +25,9 @@ type serveCmd struct {
 
 // relayFlags are the relay's settings, with safe defaults.
 type relayFlags struct {
-	Listen          string            `default:"127.0.0.1:7070" help:"Address of the WebSocket."`
-	Admin           string            `default:"127.0.0.1:7071" help:"Operator's address: /metrics, /readyz with reasons, /debug/pprof; empty for none."`
-	JWTSecret       string            `name:"jwt-secret" env:"PGRELAY_JWT_SECRET" help:"Secret of HS256 tokens, at least 32 bytes. Without one every token is refused." placeholder:"SECRET"`
-	RoleClaim       string            `default:"role" help:"Claim that holds the role."`
-	ForbidAnon      bool              `help:"Refuse connections without a token."`
+	Listen string `default:"127.0.0.1:7070" help:"Address of the WebSocket."`
+	Admin  string `default:"127.0.0.1:7071" help:"Operator's address: /metrics, /readyz with reasons, /debug/pprof; empty for none."`
+	authFlags
 	Origins         []string          `help:"Origins that browsers may come from, separated by commas; by default the relay's own host alone." placeholder:"URL"`
 	Publication     string            `default:"pgrelay" help:"Name of the publication in each source."`
 	InsertOnly      []string          `help:"Tables without a key that are published for inserts alone." placeholder:"SCHEMA.TABLE"`
@@ -57,10 +54,14 @@ func (f *relayFlags) config(dsn string, logger zerolog.Logger) (serve.Config, er
 	if err != nil {
 		return serve.Config{}, err
 	}
+	tokens, err := f.authFlags.config(logger)
+	if err != nil {
+		return serve.Config{}, err
+	}
 	return serve.Config{
 		Warehouse: warehouse.Config{DSN: dsn, Credentials: credentials, Hosts: f.Hosts, InsertOnly: f.InsertOnly},
 		Listen:    f.Listen, Admin: f.Admin,
-		Auth: auth.Config{Secret: []byte(f.JWTSecret), RoleClaim: f.RoleClaim, AnonForbidden: f.ForbidAnon},
+		Auth: tokens,
 		Capture: capture.Config{Publication: f.Publication, Snapshots: f.Snapshots, SnapshotTimeout: f.SnapshotTimeout,
 			Journal: journal.Config{Bytes: f.JournalBytes, WAL: f.JournalWAL, Age: f.JournalAge}},
 		FrameBytes: f.FrameBytes, Heartbeat: f.Heartbeat, RulesTimeout: f.RulesTimeout, DrainTimeout: f.DrainTimeout,
