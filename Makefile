@@ -38,7 +38,7 @@ lint: $(MODULES) ## golangci-lint with the import directions, and Biome
 
 .PHONY: bench
 bench: tools build ## figures beside what this machine allows, and the benchmarks beside the code
-	go test -run '^$$' -bench . -benchmem -benchtime 200ms ./relay/hub ./relay/journal ./relay/value ./relay/wal
+	go test -run '^$$' -bench . -benchmem -benchtime 200ms ./relay/hub ./relay/journal ./relay/predicate ./relay/rule ./relay/value ./relay/wal
 	go test -run '^$$' -bench . -benchmem -timeout 30m ./relay/ws
 	bin/pgrelay bench
 

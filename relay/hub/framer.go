@@ -7,9 +7,9 @@ const partBytes = 64 << 10
 
 // framer builds the changes frames of one shape. A transaction is framed as one message, or as parts.
 type framer struct {
-	// open and cursor are the constant parts of the shape's frames.
-	open   []byte
-	cursor []byte
+	// name is the shape's, and prefix what its cursors begin with.
+	name   string
+	prefix prefix
 	build  []byte
 	count  int
 	part   int
@@ -20,7 +20,9 @@ func (f *framer) begin(head []byte) {
 	if cap(f.build) < headerRoom {
 		f.build = make([]byte, headerRoom, 512)
 	}
-	f.build = append(f.build[:headerRoom], f.open...)
+	f.build = append(f.build[:headerRoom], `{"type":"changes","shape":"`...)
+	f.build = append(f.build, f.name...)
+	f.build = append(f.build, `","at":"`...)
 	f.build = append(f.build, head...)
 	f.count = 0
 }
@@ -60,7 +62,7 @@ func (f *framer) endLast(end relay.LSN) []byte {
 
 // appendCursor appends the field cursor and the end of the message.
 func (f *framer) appendCursor(dst []byte, lsn relay.LSN) []byte {
-	dst = append(dst, f.cursor...)
+	dst = f.prefix.appendText(append(dst, `,"cursor":"`...))
 	dst = appendPosition(dst, lsn)
 	return append(dst, `"}`...)
 }

@@ -114,7 +114,7 @@ func (s *Source) Since(shape *Shape, cursor string) (position relay.LSN, ok bool
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return position, p == shape.prefix && position >= shape.owner.barrier && position <= s.position
+	return position, p == shape.framer.prefix && position >= shape.owner.barrier && position <= s.position
 }
 
 // Pull adds what is due to sink, up to about limit bytes, and tells whether there is more at hand. Streams
@@ -341,5 +341,5 @@ func (st *Stream) CursorText() string {
 	s := st.Shape.Source
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return string(appendPosition(st.Shape.prefix.appendText(nil), st.Cursor))
+	return string(appendPosition(st.Shape.framer.prefix.appendText(nil), st.Cursor))
 }

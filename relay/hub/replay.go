@@ -25,7 +25,7 @@ type Replay struct {
 func newReplay(l *Load) *Replay {
 	shape := l.Shape
 	r := &Replay{load: l, set: newColumnSet(l.set.relation, l.set.columns), targets: map[uint32]target{},
-		framer: framer{open: shape.framer.open, cursor: shape.framer.cursor}}
+		framer: framer{name: shape.Name, prefix: shape.framer.prefix}}
 	for table, layout := range shape.Source.layouts {
 		for _, t := range layout.targets {
 			if t.owner == shape.owner {

@@ -40,6 +40,15 @@ func (r *ring) from(index uint64) (entries []entry, ok bool) {
 	return r.entries[index-r.base:], true
 }
 
+// add appends an entry. Readers hold what they took, so the array is never moved in place; that it doubles keeps the
+// copying below an entry for each that is added.
+func (r *ring) add(e entry) {
+	if n := len(r.entries); n == cap(r.entries) {
+		r.entries = append(make([]entry, 0, max(2*n, 1)), r.entries...)
+	}
+	r.entries = append(r.entries, e)
+}
+
 func (r *ring) dropFirst() {
 	r.entries = r.entries[1:]
 	r.base++
@@ -54,8 +63,9 @@ type frames struct {
 	limit int
 	bytes int
 	chunk []byte
-	order []*Shape // the ring of each entry, oldest first
-	dead  int      // how many of order belong to shapes that have ended
+	order []*Shape // from first on: the ring of each entry, oldest first
+	first int
+	dead  int // how many of order belong to shapes that have ended
 }
 
 // keep copies a frame into the log.
@@ -70,18 +80,23 @@ func (f *frames) keep(frame []byte) []byte {
 
 // add puts an entry into its shape's ring and drops the oldest entries past the limit.
 func (f *frames) add(s *Shape, e entry) {
-	s.ring.entries = append(s.ring.entries, e)
+	s.ring.add(e)
+	if len(f.order) == cap(f.order) && f.first > len(f.order)/2 {
+		n := copy(f.order, f.order[f.first:])
+		clear(f.order[n:])
+		f.order, f.first = f.order[:n], 0
+	}
 	f.order = append(f.order, s)
 	f.bytes += len(e.frame)
-	for f.bytes > f.limit && len(f.order) > 1 {
+	for f.bytes > f.limit && len(f.order)-f.first > 1 {
 		f.dropFirst()
 	}
 }
 
 func (f *frames) dropFirst() {
-	s := f.order[0]
-	f.order[0] = nil
-	f.order = f.order[1:]
+	s := f.order[f.first]
+	f.order[f.first] = nil
+	f.first++
 	if len(s.ring.entries) == 0 {
 		f.dead--
 		return // the shape has ended and took its entries along
@@ -99,7 +114,7 @@ func (f *frames) forget(s *Shape) {
 	s.ring.base = s.ring.head()
 	s.ring.entries = nil
 	if f.dead > 1024 && f.dead > len(f.order)/2 {
-		f.order = slices.DeleteFunc(f.order, func(o *Shape) bool { return o.ended != "" })
-		f.dead = 0
+		f.order = slices.DeleteFunc(f.order, func(o *Shape) bool { return o == nil || o.ended != "" })
+		f.first, f.dead = 0, 0
 	}
 }

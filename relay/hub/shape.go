@@ -47,7 +47,6 @@ type Shape struct {
 	asked   uint64
 	set     *columnSet
 	spec    Spec
-	prefix  prefix
 	framer  framer
 	touched bool
 	// split tells that the open transaction's frames have a schema message among them.
@@ -68,15 +67,15 @@ func newShape(p *published, set *columnSet, key string, spec Spec) *Shape {
 		Name: "s" + strconv.FormatUint(names.Add(1), 36), Source: p.source, Snapshot: spec.Snapshot,
 		key: key, owner: p, set: set, spec: spec,
 	}
+	s.framer.name = s.Name
+	s.spec.Columns = nil // the set has them
 	s.rename()
 	return s
 }
 
-// rename makes the constant parts of the frames anew after the columns changed.
+// rename makes what the cursors begin with anew after the columns changed.
 func (s *Shape) rename() {
-	s.prefix = newPrefix(s.owner.source.identity, s.key+"\x00"+s.set.describe())
-	s.framer.open = []byte(`{"type":"changes","shape":"` + s.Name + `","at":"`)
-	s.framer.cursor = s.prefix.appendText([]byte(`,"cursor":"`))
+	s.framer.prefix = newPrefix(s.owner.source.identity, s.key+"\x00"+s.set.describe())
 }
 
 // note is a frame of the shape with a cursor and nothing else: live or cursor.

@@ -80,6 +80,14 @@ func keyOf(b *bound) string {
 }
 
 func (f *Filter) read() {
+	if len(f.rules) == 1 && f.where == nil {
+		f.columns = f.rules[0].reads
+		return
+	}
+	if len(f.rules) == 0 && f.where != nil {
+		f.columns = f.where.reads
+		return
+	}
 	for _, b := range f.rules {
 		f.columns = append(f.columns, b.reads...)
 	}
