@@ -15,7 +15,7 @@ import { type LiveRow, RowView } from "./row.js";
 import type { RowSet } from "./rows.js";
 import { type Counters, Session } from "./session.js";
 import type { Transaction } from "./stream.js";
-import { subject, type TokenSource } from "./token.js";
+import type { TokenSource } from "./token.js";
 import { type JsonValue, PATH, type Row, type ServerMessage } from "./wire.js";
 
 export interface RelayOptions extends Omit<ConnectionOptions, "url"> {
@@ -74,6 +74,7 @@ export class RelayClient {
         welcomed: () => this.#welcomed(),
         received: (message) => this.#received(message),
         lost: () => this.#lost(),
+        another: () => this.#drop(),
         changed: () => {
           for (const watcher of [...this.#watchers]) watcher();
         },
@@ -149,20 +150,11 @@ export class RelayClient {
   }
 
   /**
-   * Another token. For the same `sub` the connection goes on; for another, the rows of the one before are dropped
-   * and a new connection begins.
+   * Another token, or where it comes from. For the same `sub` the connection goes on; for another, or none, the rows of
+   * the one before are dropped and a new connection begins: at once, or when the function has answered.
    */
   setToken(source: TokenSource | undefined): void {
-    const other = typeof source !== "function" && subject(source) !== subject(this.#connection.token);
-    if (!other) return this.#connection.setToken(source);
-    const open = this.#connection.state.status;
-    this.#connection.pause();
-    for (const query of this.#queries.values()) {
-      query.drop();
-      this.#changed(query);
-    }
     this.#connection.setToken(source);
-    if (open !== "idle" && open !== "paused") this.#connection.resume();
   }
 
   #hold(key: string, selection: Selection, keep: boolean): Query {
@@ -245,6 +237,14 @@ export class RelayClient {
     session?.lost();
     for (const query of this.#queries.values()) {
       if (query.holders === 0 && !this.#timers.has(query)) this.#unneeded(query);
+    }
+  }
+
+  /** What is shown was another person's. */
+  #drop(): void {
+    for (const query of this.#queries.values()) {
+      query.drop();
+      this.#changed(query);
     }
   }
 

@@ -1,11 +1,14 @@
 import { type Backoff, delay, type Verdict, verdict } from "./backoff.js";
 import { Outbox } from "./outbox.js";
 import { socketURL } from "./page.js";
+import type { Problem } from "./query.js";
 import { type ConnectionEvent, type ConnectionStatus, next } from "./states.js";
-import { renewal, type TokenSource } from "./token.js";
+import type { TokenSource } from "./token.js";
+import { Tokens } from "./tokens.js";
 import {
   type ClientMessage,
   CloseCode,
+  type ErrorMessage,
   type Hello,
   type Limits,
   type ServerMessage,
@@ -26,11 +29,12 @@ export interface SocketLike {
 export interface ConnectionOptions {
   /** Where the relay's WebSocket is, absolute or relative to the page. */
   readonly url: string;
+  /** A JWT, or a function that gives one: asked before each connection, and again before the token expires. */
   readonly token?: TokenSource | undefined;
   /** What the server does when this client is too slow: start its rows over (the default) or close. */
   readonly lagged?: "resync" | "close" | undefined;
   readonly backoff?: Backoff | undefined;
-  /** Milliseconds until `welcome` has to be there. Default 10,000. */
+  /** Milliseconds until `welcome` has to be there; a token that takes longer is told as `problem`. Default 10,000. */
   readonly patience?: number | undefined;
   /** Makes the socket. Default: the global WebSocket. */
   readonly socket?: ((url: string, protocol: string) => SocketLike) | undefined;
@@ -47,6 +51,11 @@ export interface ConnectionState {
   readonly retryAt?: number;
   /** How the last connection ended: a WebSocket close code, or 0 where there was none. */
   readonly lost?: { readonly code: number; readonly reason: string };
+  /**
+   * Why there is no good token, or no newer one: `no_token`, the function failed or doesn't answer; `bad_token`, the
+   * server refused what it gave. It is asked again; an open connection goes on until its token expires.
+   */
+  readonly problem?: Problem;
   /** Of the present or the last connection. */
   readonly session?: string;
   readonly version?: string;
@@ -62,6 +71,8 @@ export interface ConnectionHost {
   received(message: ServerMessage): void;
   /** A connection that was welcomed is gone. */
   lost(): void;
+  /** The next token is another person's than the one before. */
+  another(): void;
   /** `state` changed. */
   changed(): void;
 }
@@ -81,34 +92,36 @@ export class Connection {
   readonly #options: ConnectionOptions;
   readonly #host: ConnectionHost;
   readonly #outbox: Outbox;
-  #source: TokenSource | undefined;
+  readonly #tokens: Tokens;
   #state: ConnectionState = { status: "idle", attempt: 0 };
   #socket: SocketLike | undefined;
   /** Counts the turns, so that a late answer of an earlier one is known. */
   #turn = 0;
-  #used: string | undefined;
-  #refused: string | undefined;
+  #token: string | undefined;
   #heard = 0;
   #since = 0;
   #heartbeat = 0;
   #retry: ReturnType<typeof setTimeout> | undefined;
   #watch: ReturnType<typeof setTimeout> | undefined;
-  #renew: ReturnType<typeof setTimeout> | undefined;
 
   constructor(options: ConnectionOptions, host: ConnectionHost) {
     this.#options = options;
     this.#host = host;
-    this.#source = options.token;
+    const { random = Math.random, backoff = {}, patience = PATIENCE } = options;
+    this.#tokens = new Tokens(
+      options.token,
+      { random, backoff, patience },
+      {
+        offer: (token) => this.send({ type: "token", token }),
+        another: () => this.#another(),
+        troubled: () => this.#troubled(),
+      },
+    );
     this.#outbox = new Outbox((text) => this.#socket?.send(text), Date.now);
   }
 
   get state(): ConnectionState {
     return this.#state;
-  }
-
-  /** The token of the present or the last connection. */
-  get token(): string | undefined {
-    return this.#used;
   }
 
   /** Connects, unless it does already. */
@@ -139,11 +152,17 @@ export class Connection {
     this.#lost(code, reason, "again");
   }
 
-  /** A new source of tokens. An open connection renews its own with it; one that was denied tries again. */
+  /**
+   * A new source of tokens. An open connection renews its own with it; one that isn't there for want of a token, or was
+   * to come back later as another person's, is tried again.
+   */
   setToken(source: TokenSource | undefined): void {
-    this.#source = source;
-    if (this.#state.status === "open") void this.#renewToken();
-    else if (this.#state.status === "denied") this.resume();
+    const another = this.#tokens.set(source);
+    const { status } = this.#state;
+    if (another) this.#host.another();
+    if (status === "open") void this.#tokens.renew();
+    else if (status === "authorizing") void this.#authorize();
+    else if (status === "denied" || (another && (status === "backoff" || status === "failed"))) this.resume();
   }
 
   send(message: ClientMessage): void {
@@ -177,20 +196,34 @@ export class Connection {
 
   async #authorize(): Promise<void> {
     const turn = ++this.#turn;
-    const source = this.#source;
     let token: string | undefined;
     try {
-      token = typeof source === "function" ? await source() : source;
+      const given = this.#tokens.next();
+      token = given instanceof Promise ? await given : given;
     } catch (error) {
       if (turn === this.#turn)
         this.#lost(0, `no token: ${error instanceof Error ? error.message : String(error)}`);
       return;
     }
     if (turn !== this.#turn || this.#state.status !== "authorizing") return;
-    if (token !== undefined && token === this.#refused)
-      return this.#lost(CloseCode.unauthorized, "no other token");
-    this.#used = token;
+    if (!this.#tokens.use(token)) return this.#lost(CloseCode.unauthorized, "no other token");
+    this.#token = token;
     if (this.#move("authorized")) this.#connect();
+  }
+
+  /** What was shown isn't the next person's, nor is an open connection. */
+  #another(): void {
+    this.#host.another();
+    if (this.#state.status !== "open") return;
+    this.pause();
+    this.resume();
+  }
+
+  #troubled(): void {
+    const { problem: _, ...rest } = this.#state;
+    const { problem } = this.#tokens;
+    this.#state = problem === undefined ? rest : { ...rest, problem };
+    this.#host.changed();
   }
 
   #connect(): void {
@@ -221,7 +254,7 @@ export class Connection {
   #opened(): void {
     if (!this.#move("opened")) return;
     const hello: Hello = { type: "hello" };
-    if (this.#used !== undefined) hello.token = this.#used;
+    if (this.#token !== undefined) hello.token = this.#token;
     if (this.#options.lagged !== undefined) hello.lagged = this.#options.lagged;
     this.send(hello);
   }
@@ -232,6 +265,7 @@ export class Connection {
     try {
       const message = JSON.parse(data) as ServerMessage;
       if (message.type === "welcome") this.#welcome(message);
+      else if (isBadToken(message) && this.#tokens.refused(message)) return;
       else if (this.#state.status === "open") this.#host.received(message);
     } catch (error) {
       this.drop(CloseCode.badMessage, error instanceof Error ? error.message : String(error));
@@ -242,17 +276,17 @@ export class Connection {
     const { session, version, role, limits, sub } = welcome;
     this.#heartbeat = welcome.heartbeat_ms;
     this.#outbox.rate = limits.messages_per_second;
-    this.#refused = undefined;
-    this.#scheduleRenewal(welcome);
     const { sub: _, ...state } = this.#state;
     this.#state = { ...state, session, version, role, limits, ...(sub === undefined ? {} : { sub }) };
     // A second welcome answers `token`: the connection goes on.
-    if (!this.#move("welcomed")) return this.#host.changed();
-    this.#since = Date.now();
-    this.#watchdog();
-    this.#host.welcomed(welcome);
-    // A token that was given while this one was on its way.
-    if (typeof this.#source === "string" && this.#source !== this.#used) void this.#renewToken();
+    if (this.#move("welcomed")) {
+      this.#since = Date.now();
+      this.#watchdog();
+      this.#host.welcomed(welcome);
+    } else {
+      this.#host.changed();
+    }
+    this.#tokens.welcomed(welcome.expires);
   }
 
   /** A text frame comes at least every heartbeat; after two without one the connection is dead. */
@@ -267,37 +301,15 @@ export class Connection {
     this.drop(CloseCode.noSign, "nothing was heard for too long");
   }
 
-  #scheduleRenewal({ expires }: Welcome): void {
-    clearTimeout(this.#renew);
-    const ms = renewal(expires, Date.now());
-    if (ms === undefined || typeof this.#source !== "function") return;
-    this.#renew = setTimeout(() => void this.#renewToken(), ms);
-  }
-
-  /** Sends a new token on the open connection. Where there is none the old one expires, and 4401 asks again. */
-  async #renewToken(): Promise<void> {
-    const turn = this.#turn;
-    const source = this.#source;
-    try {
-      const token = typeof source === "function" ? await source() : source;
-      if (turn !== this.#turn || this.#state.status !== "open" || token === undefined || token === this.#used)
-        return;
-      this.#used = token;
-      this.send({ type: "token", token });
-    } catch {
-      return;
-    }
-  }
-
   #lost(code: number, reason: string, what: Verdict = verdict(code)): void {
     this.#still();
     const open = this.#state.status === "open";
     const steady = open && Date.now() - this.#since >= STEADY;
     const attempt = steady ? 0 : this.#state.attempt;
-    if (what === "token") this.#refused = this.#used;
+    if (what === "token") this.#tokens.denied();
     const lost = { code, reason };
     if (what === "stop") this.#move("fail", { lost });
-    else if (what === "token" && typeof this.#source !== "function") this.#move("deny", { lost });
+    else if (what === "token" && !this.#tokens.renewable) this.#move("deny", { lost });
     else this.#later(attempt, lost);
     if (open) this.#host.lost();
   }
@@ -314,6 +326,7 @@ export class Connection {
     if (!this.#move(event, { attempt: 0 })) return;
     this.#abandon(code, reason);
     this.#still();
+    this.#tokens.trouble(undefined);
     if (open) this.#host.lost();
   }
 
@@ -340,7 +353,11 @@ export class Connection {
     this.#turn += 1;
     clearTimeout(this.#retry);
     clearTimeout(this.#watch);
-    clearTimeout(this.#renew);
+    this.#tokens.rest();
     this.#outbox.clear();
   }
+}
+
+function isBadToken(message: ServerMessage): message is ErrorMessage {
+  return message.type === "error" && message.code === "bad_token" && message.id === undefined;
 }

@@ -288,6 +288,33 @@ test("the provider's own client: one connection in StrictMode, a new token goes 
   expect(server.accepted).toBe(1);
 });
 
+test("the provider's token as a function written inline: renders ask nothing, and the latest one is asked when one is due", async () => {
+  const asked: string[] = [];
+  const show = (name: string) =>
+    act(() => {
+      const token = () => {
+        asked.push(name);
+        return name;
+      };
+      root.render(
+        <StrictMode>
+          <RelayProvider url={server.url} token={token} options={{ socket, linger: 5, backoff: { base: 2 } }}>
+            {null}
+          </RelayProvider>
+        </StrictMode>,
+      );
+    });
+  await show("a");
+  const peer = await server.accept();
+  expect(await peer.greet()).toEqual({ type: "hello", token: "a" });
+  await show("b");
+  await show("c");
+  peer.socket.close(4408, "");
+  expect(await (await server.accept()).greet()).toEqual({ type: "hello", token: "c" });
+  expect(asked).toEqual(["a", "c"]);
+  expect(peer.messages).toEqual([{ type: "hello", token: "a" }]);
+});
+
 describe("the page's own life", () => {
   const tell = (target: EventTarget, name: string) => act(async () => target.dispatchEvent(new Event(name)));
 

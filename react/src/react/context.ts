@@ -7,7 +7,7 @@ const RelayContext = createContext<RelayClient | undefined>(undefined);
 export interface RelayProviderProps {
   /** Where the relay's WebSocket is, absolute or relative to the page. Default `/v1/ws`. */
   readonly url?: string;
-  /** A JWT or a function that gives one. */
+  /** A JWT, or a function that gives one: asked before each connection, and again before the token expires. */
   readonly token?: TokenSource;
   /** What else the client takes; read once. */
   readonly options?: Omit<RelayOptions, "url" | "token">;
@@ -24,15 +24,22 @@ export function RelayProvider({ client, children, ...own }: RelayProviderProps):
 }
 
 function Owner({ url, token, options, children }: Omit<RelayProviderProps, "client">): ReactNode {
-  const [client] = useState(() => new RelayClient({ ...options, url, token }));
-  // A function is asked anew each time, so another function is no other token.
-  const fixed = typeof token === "function" ? undefined : token;
-  const given = useRef(fixed);
+  const latest = useRef(token);
+  // Written inline, a function is another one at each render and no other token: the latest is asked when one is due.
+  const [ask] = useState(
+    () => () => (typeof latest.current === "function" ? latest.current() : latest.current),
+  );
+  const source = typeof token === "function" ? ask : token;
+  const [client] = useState(() => new RelayClient({ ...options, url, token: source }));
+  const given = useRef(source);
   useEffect(() => {
-    if (fixed === given.current) return;
-    given.current = fixed;
-    client.setToken(token);
-  }, [client, fixed, token]);
+    latest.current = token;
+  }, [token]);
+  useEffect(() => {
+    if (source === given.current) return;
+    given.current = source;
+    client.setToken(source);
+  }, [client, source]);
   return createElement(Held, { client }, children);
 }
 
