@@ -150,7 +150,7 @@ func (f *feeder) feed(messages [][]byte) error {
 		case wal.KindRelation:
 			columns := make([]hub.StreamColumn, len(m.Columns))
 			for i, c := range m.Columns {
-				columns[i] = hub.StreamColumn{Name: c.Name, Type: c.Type}
+				columns[i] = hub.StreamColumn{Name: c.Name, Type: c.Type, Key: c.Key}
 			}
 			f.hub.Layout(m.Relation, columns)
 		case wal.KindBegin:

@@ -171,7 +171,7 @@ func (d *decoder) commit(stream *wal.Stream, m *wal.Message) {
 func (d *decoder) relation(m *wal.Message) {
 	columns := make([]hub.StreamColumn, len(m.Columns))
 	for i, c := range m.Columns {
-		columns[i] = hub.StreamColumn{Name: c.Name, Type: c.Type}
+		columns[i] = hub.StreamColumn{Name: c.Name, Type: c.Type, Key: c.Key}
 	}
 	drifted, extra := d.c.Hub.Layout(m.Relation, columns)
 	d.drifted = d.drifted || drifted || extra

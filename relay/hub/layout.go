@@ -10,6 +10,8 @@ import (
 type StreamColumn struct {
 	Name string
 	Type uint32
+	// Key tells that it belongs to the replica identity.
+	Key bool
 }
 
 // Reasons for which shapes end, beside those of the protocol.
@@ -52,9 +54,13 @@ func (s *Source) Layout(table uint32, columns []StreamColumn) (drifted, extra bo
 		return false, false
 	}
 	s.streams[table] = columns
+	reason := reasonSchemaChanged
+	if slices.EqualFunc(was, columns, func(a, b StreamColumn) bool { return a.Name == b.Name && a.Type == b.Type }) {
+		reason = reasonTableChanged
+	}
 	for _, p := range s.resolve(table, was) {
 		drifted = true
-		s.endShapes(p, reasonSchemaChanged)
+		s.endShapes(p, reason)
 		p.drifted = true
 	}
 	for _, t := range s.layouts[table].targets {
@@ -70,7 +76,8 @@ func (s *Source) Layout(table uint32, columns []StreamColumn) (drifted, extra bo
 	return drifted, extra
 }
 
-// resolve finds the table's columns for every relation that rests on it, and returns those that lack some. A
+// resolve finds the table's columns for every relation that rests on it, and returns those that lack some, or whose
+// old tuples are others than the catalog said. A
 // column that neither the stream has now nor was has it, where that is given, is one that the tuples are too old for.
 func (s *Source) resolve(table uint32, was []StreamColumn) (without []*published) {
 	columns := s.streams[table]
@@ -81,7 +88,7 @@ func (s *Source) resolve(table uint32, was []StreamColumn) (without []*published
 			continue
 		}
 		t := target{owner: p}
-		if !t.find(columns, was) {
+		if !t.find(columns, was) || !p.relation.InsertOnly && !identifies(columns, &p.relation.Leaves[i]) {
 			without = append(without, p)
 			continue
 		}
@@ -121,6 +128,21 @@ func (t *target) find(columns, was []StreamColumn) bool {
 	}
 	t.wider = len(columns) > found
 	return true
+}
+
+// identifies tells that old tuples carry what the catalog says of the leaf. Where they don't, its replica identity was
+// altered and the catalog as it was looked at is of another time than the tuples: none of them can be decided.
+func identifies(columns []StreamColumn, leaf *relay.Leaf) bool {
+	keys := 0
+	for _, c := range columns {
+		if leaf.Full && !c.Key || !leaf.Full && c.Key && !slices.Contains(leaf.Key, c.Name) {
+			return false
+		}
+		if c.Key {
+			keys++
+		}
+	}
+	return leaf.Full || keys == len(leaf.Key)
 }
 
 // hold notes which columns an old tuple carries.

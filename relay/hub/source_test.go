@@ -32,7 +32,7 @@ func relation() *relay.Relation {
 func layoutOf(r *relay.Relation) []StreamColumn {
 	var columns []StreamColumn
 	for _, c := range r.Columns {
-		columns = append(columns, StreamColumn{Name: c.Source, Type: c.Type.OID})
+		columns = append(columns, StreamColumn{Name: c.Source, Type: c.Type.OID, Key: r.Leaves[0].Full || slices.Contains(r.Leaves[0].Key, c.Source)})
 	}
 	return columns
 }

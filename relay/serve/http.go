@@ -62,6 +62,9 @@ func (s *Server) Reasons() []string {
 		}
 	}
 	slices.Sort(reasons)
+	if reason := s.tokens.Reason(); reason != "" {
+		reasons = append(reasons, "tokens: "+reason)
+	}
 	switch {
 	case s.rulesErr != "":
 		reasons = append(reasons, "rules: "+s.rulesErr)

@@ -26,6 +26,7 @@ type Server struct {
 	cfg     Config
 	log     zerolog.Logger
 	metrics *metrics.Metrics
+	tokens  *auth.Verifier
 	handler *session.Handler
 	sockets *ws.Server
 	admin   net.Listener
@@ -75,13 +76,14 @@ func New(cfg Config) (*Server, error) {
 	if err := cfg.setDefaults(); err != nil {
 		return nil, err
 	}
-	verifier, err := auth.New(cfg.Auth)
+	cfg.Auth.Logger = cfg.Logger
+	tokens, err := auth.New(cfg.Auth)
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{cfg: cfg, log: cfg.Logger.With().Str("component", "serve").Logger(), metrics: metrics.New(),
+	s := &Server{cfg: cfg, tokens: tokens, log: cfg.Logger.With().Str("component", "serve").Logger(), metrics: metrics.New(),
 		changed: make(chan struct{}, 1), captures: map[string]*running{}, faults: map[fault]struct{}{}}
-	s.handler = session.NewHandler(session.Config{Verify: verifier.Verify, Leeway: verifier.Leeway(), Version: cfg.Version, Limits: cfg.Limits,
+	s.handler = session.NewHandler(session.Config{Verify: tokens.Verify, Retryable: auth.Retryable, Leeway: tokens.Leeway(), Version: cfg.Version, Limits: cfg.Limits,
 		Heartbeat: cfg.Heartbeat, Logger: cfg.Logger, Metrics: s.metrics})
 	s.sockets, err = ws.Listen("tcp", cfg.Listen, ws.Config{
 		Origins: cfg.Origins, MaxConnections: cfg.MaxConnections, MaxPerAddress: cfg.MaxPerAddress,
@@ -115,6 +117,7 @@ func (s *Server) AdminAddr() net.Addr {
 func (s *Server) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return s.sockets.Run(ctx) })
+	group.Go(func() error { return s.tokens.Run(ctx) })
 	group.Go(func() error { return s.follow(ctx) })
 	group.Go(func() error { return s.direct(ctx) })
 	if s.admin != nil {

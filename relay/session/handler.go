@@ -19,6 +19,8 @@ import (
 type Config struct {
 	// Verify turns a token into who is asking; the empty token is anon's.
 	Verify func(token string, now time.Time) (relay.Principal, error)
+	// Retryable tells of an error of Verify that the same token may not meet a moment later.
+	Retryable func(error) bool
 	// Leeway is for how long a token is good past its expiry.
 	Leeway time.Duration
 	// Version is the relay's, told in welcome.
@@ -57,6 +59,9 @@ func (c Config) withDefaults() Config {
 	set(&c.AnswerBytes, 1<<20)
 	if c.Heartbeat <= 0 {
 		c.Heartbeat = 25 * time.Second
+	}
+	if c.Retryable == nil {
+		c.Retryable = func(error) bool { return false }
 	}
 	if c.HelloTimeout <= 0 {
 		c.HelloTimeout = 10 * time.Second

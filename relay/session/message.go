@@ -1,6 +1,7 @@
 package session
 
 import (
+	"bytes"
 	"encoding/json"
 	"slices"
 	"strconv"
@@ -27,7 +28,17 @@ func bearer(r ws.Request) string {
 
 // message takes in one message of the client.
 func (s *session) message(payload []byte) {
-	if s.closed || !s.admit() {
+	switch {
+	case s.closed || !s.admit():
+	case s.holds:
+		s.hold(payload)
+	default:
+		s.take(payload)
+	}
+}
+
+func (s *session) take(payload []byte) {
+	if s.closed {
 		return
 	}
 	var kind struct {
@@ -105,15 +116,50 @@ func (s *session) hello(m *wire.ClientMessage) {
 	if token == "" {
 		token = s.header
 	}
-	p, err := s.h.cfg.Verify(token, time.Now())
+	s.lagClose, s.header = m.Lagged == wire.LaggedClose, ""
+	s.greet(token)
+}
+
+// keysPatience is how long a hello waits for the keys that its token needs.
+const keysPatience = 5 * time.Second
+
+// heldBytes bounds what is held of a connection whose hello waits.
+const heldBytes = 256 << 10
+
+// greet answers hello. While the keys for the token are being fetched, it and what follows it are held.
+func (s *session) greet(token string) {
+	now := time.Now()
+	p, err := s.h.cfg.Verify(token, now)
+	if err != nil && s.h.cfg.Retryable(err) && now.Sub(s.opened) < keysPatience {
+		s.holds, s.token = true, token
+		return
+	}
+	s.holds, s.token = false, ""
 	if err != nil {
 		s.h.log.Info().Err(err).Str("peer", s.conn.RemoteAddr().String()).Msg("token refused")
 		s.end(wire.CloseUnauthorized, "the token is missing or not valid")
 		return
 	}
-	s.principal, s.greeted, s.header = p, true, ""
-	s.lagClose = m.Lagged == wire.LaggedClose
+	s.principal, s.greeted = p, true
 	s.welcome()
+	held := s.held
+	s.held = nil
+	for _, payload := range held {
+		s.take(payload)
+	}
+}
+
+// hold keeps a message until hello is answered.
+func (s *session) hold(payload []byte) {
+	size := len(payload)
+	for _, m := range s.held {
+		size += len(m)
+	}
+	if size > heldBytes {
+		s.end(wire.CloseLimitExceeded, "too much before welcome")
+		return
+	}
+	s.held = append(s.held, bytes.Clone(payload))
 }
 
 // renew replaces the token by another one of the same person; what the new one doesn't let be seen ends at once. A

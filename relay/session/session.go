@@ -21,19 +21,23 @@ type session struct {
 	conn      *ws.Conn
 	principal relay.Principal
 	header    string // the token of the upgrade request
-	greeted   bool
-	closed    bool
-	lagClose  bool
-	opened    time.Time
-	lastText  time.Time
-	tokens    float64 // messages that may still come, by the rate limit
-	refilled  time.Time
-	lastID    uint64
-	subs      map[uint64]*subscription
-	readers   []*reader
-	next      int // the reader whose turn is first
-	out       [][]byte
-	outBytes  int
+	// holds tells that hello's token waits for its key, and what follows it is held.
+	holds    bool
+	token    string
+	held     [][]byte
+	greeted  bool
+	closed   bool
+	lagClose bool
+	opened   time.Time
+	lastText time.Time
+	tokens   float64 // messages that may still come, by the rate limit
+	refilled time.Time
+	lastID   uint64
+	subs     map[uint64]*subscription
+	readers  []*reader
+	next     int // the reader whose turn is first
+	out      [][]byte
+	outBytes int
 }
 
 // reader is the session's place in one source.
@@ -180,6 +184,9 @@ func (s *session) tick(now time.Time) {
 	case !s.principal.Expires.IsZero() && now.After(s.principal.Expires.Add(s.h.cfg.Leeway)):
 		s.end(wire.CloseUnauthorized, "the token has expired")
 		return
+	}
+	if s.holds {
+		s.greet(s.token)
 	}
 	if s.greeted && now.Sub(s.lastText) > s.h.cfg.Heartbeat-2*time.Second && len(s.out) == 0 {
 		s.lastText = now

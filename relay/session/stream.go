@@ -240,33 +240,50 @@ func (s *session) reconcile(anew bool) {
 	}
 }
 
-// reconcileStream leaves a stream alone whose subscriptions still lead to its shape.
+// reconcileStream leaves a stream alone whose subscriptions all lead to its shape still. Else they start over, each by
+// its own request; where the table itself is out of reach now, they wait.
 func (s *session) reconcileStream(st *stream, anew bool) {
 	directory, table := s.h.directory.Load(), st.ids[0].table
 	if !anew && directory.unchanged(table, st.basis) {
 		return
 	}
-	c, relation, spec, err := directory.resolve(s.principal, st.ids[0])
-	if err != nil {
-		if !errors.Is(err, errUnavailable) {
+	for _, sub := range st.ids {
+		same, err := s.leadsTo(directory, sub, st)
+		switch {
+		case errors.Is(err, rule.ErrHidden):
 			s.withdraw(st)
+			fallthrough
+		case errors.Is(err, errUnavailable):
+			for _, sub := range slices.Clone(st.ids) {
+				s.deny(sub, err)
+			}
+			return
+		case !same:
+			s.withdraw(st)
+			if st.Lost == "" && !st.Shape.Ended() {
+				s.restart(st, wire.ReasonRuleChanged)
+			}
+			return
 		}
-		for _, sub := range slices.Clone(st.ids) {
-			s.deny(sub, err)
-		}
-		return
+	}
+}
+
+// leadsTo tells whether a subscription leads to the stream's shape still.
+func (s *session) leadsTo(directory *Directory, sub *subscription, st *stream) (bool, error) {
+	c, relation, spec, err := directory.resolve(s.principal, sub)
+	if err != nil {
+		return false, err
 	}
 	shape := c.Hub.Shape(relation, spec)
-	if shape != nil {
-		c.Hub.Release(shape)
+	if shape == nil {
+		return false, nil
 	}
-	switch {
-	case shape == st.Shape:
-		st.basis = basis{directory.Rules.Of(table), relation}
-	case st.Lost == "" && !st.Shape.Ended():
-		s.withdraw(st)
-		s.restart(st, wire.ReasonRuleChanged)
+	c.Hub.Release(shape)
+	if shape != st.Shape {
+		return false, nil
 	}
+	st.basis = basis{directory.Rules.Of(sub.table), relation}
+	return true, nil
 }
 
 // withdraw takes back the frames of a stream that the socket has not taken: they were made under the old rules. One of

@@ -61,6 +61,8 @@ type StreamColumn struct {
 	Name     string
 	Type     uint32
 	Modifier int32
+	// Key tells that it belongs to the replica identity; with FULL every column does.
+	Key bool
 }
 
 // CommitTime is Time as a time in UTC.
@@ -169,7 +171,7 @@ func (m *Message) parseRelation(b []byte) error {
 		if len(b) < 1 {
 			return ErrMessage
 		}
-		var c StreamColumn
+		c := StreamColumn{Key: b[0]&1 != 0}
 		if c.Name, b, ok = cutString(b[1:]); !ok || len(b) < 8 {
 			return ErrMessage
 		}

@@ -59,7 +59,7 @@ func samples() []sample {
 		{"relation", join([]byte{'R'}, u32(nil, table), []byte("shop\x00orders\x00d"), u16(nil, 2),
 			[]byte("\x01id\x00"), u32(nil, 20), u32(nil, 0xffffffff), []byte("\x00amount\x00"), u32(nil, 1700), u32(nil, 786438)),
 			Message{Kind: KindRelation, Relation: table, Schema: "shop", Table: "orders",
-				Columns: []StreamColumn{{"id", 20, -1}, {"amount", 1700, 786438}}}},
+				Columns: []StreamColumn{{"id", 20, -1, true}, {"amount", 1700, 786438, false}}}},
 		{"relation of pg_catalog, without columns", join([]byte{'R'}, u32(nil, table), []byte("\x00t\x00n"), u16(nil, 0)),
 			Message{Kind: KindRelation, Relation: table, Schema: "pg_catalog", Table: "t", Columns: []StreamColumn{}}},
 		{"insert", join([]byte{'I'}, u32(nil, table), fresh),
