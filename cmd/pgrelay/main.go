@@ -29,6 +29,7 @@ type root struct {
 	Demo  demoCmd  `cmd:"" help:"Run private Postgres servers with sample data, the relay, and the page."`
 	Serve serveCmd `cmd:"" help:"Run the relay for a warehouse."`
 	Tail  tailCmd  `cmd:"" help:"Print a table's live changes."`
+	Rules rulesCmd `cmd:"" help:"Check the stored rules, and explain what somebody sees by them."`
 	Bench benchCmd `cmd:"" help:"Measure the relay beside the limit that this machine sets, on a private Postgres server."`
 	Token tokenCmd `cmd:"" help:"Mint a token for development."`
 }
