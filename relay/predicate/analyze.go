@@ -22,6 +22,8 @@ type analyzer struct {
 	depth  int
 	// count of expressions analysed, an operand of BETWEEN several times.
 	count int
+	// work of what is computed in advance.
+	work *work
 	// raws, unless nil, collects what each expression was made of.
 	raws map[*node]*pg.Node
 }

@@ -296,19 +296,34 @@ func compareArrays(cmp compare) compare {
 }
 
 // has tells whether an element equals; null equals nothing.
-func (a *array) has(d datum, cmp compare) bool {
-	return slices.ContainsFunc(a.elems, func(e datum) bool { return !e.null && cmp(e, d) == 0 })
+func (a *array) has(w *work, d datum, cmp compare) (bool, *Fault) {
+	i := slices.IndexFunc(a.elems, func(e datum) bool { return !e.null && cmp(e, d) == 0 })
+	if i < 0 {
+		return false, w.charge(comparing * len(a.elems))
+	}
+	return true, w.charge(comparing * i)
 }
 
-func containsAll(a, b *array, cmp compare) bool {
+func containsAll(w *work, a, b *array, cmp compare) (bool, *Fault) {
 	for _, e := range b.elems {
-		if e.null || !a.has(e, cmp) {
-			return false
+		if e.null {
+			return false, nil
+		}
+		if has, fault := a.has(w, e, cmp); !has || fault != nil {
+			return false, fault
 		}
 	}
-	return true
+	return true, nil
 }
 
-func overlaps(a, b *array, cmp compare) bool {
-	return slices.ContainsFunc(b.elems, func(e datum) bool { return !e.null && a.has(e, cmp) })
+func overlaps(w *work, a, b *array, cmp compare) (bool, *Fault) {
+	for _, e := range b.elems {
+		if e.null {
+			continue
+		}
+		if has, fault := a.has(w, e, cmp); has || fault != nil {
+			return has, fault
+		}
+	}
+	return false, nil
 }

@@ -4,10 +4,10 @@ import "pgrelay/relay"
 
 func (b *builder) array(n *node) evaluate {
 	all := b.values(n.args)
-	return func(row []relay.Value) (datum, *Fault) {
+	return func(row []relay.Value, w *work) (datum, *Fault) {
 		elems := make([]datum, len(all))
 		for i, x := range all {
-			d, fault := x(row)
+			d, fault := x(row, w)
 			if fault != nil {
 				return d, fault
 			}
@@ -20,15 +20,15 @@ func (b *builder) array(n *node) evaluate {
 // subscript is null beyond the bounds and for a wrong number of subscripts.
 func (b *builder) subscript(n *node) evaluate {
 	all := b.values(n.args)
-	return func(row []relay.Value) (datum, *Fault) {
-		base, fault := all[0](row)
+	return func(row []relay.Value, w *work) (datum, *Fault) {
+		base, fault := all[0](row, w)
 		if fault != nil || base.null {
 			return base, fault
 		}
 		a := base.x.(*array)
 		at, inside, null := 0, len(a.dims) == len(all)-1, false
 		for i, x := range all[1:] {
-			d, fault := x(row)
+			d, fault := x(row, w)
 			if fault != nil {
 				return d, fault
 			}
@@ -51,8 +51,8 @@ func (b *builder) subscript(n *node) evaluate {
 
 func (b *builder) arrayCast(n *node) evaluate {
 	x, each := b.value(n.args[0]), b.each(n.sub)
-	return func(row []relay.Value) (datum, *Fault) {
-		d, fault := x(row)
+	return func(row []relay.Value, w *work) (datum, *Fault) {
+		d, fault := x(row, w)
 		if fault != nil || d.null {
 			return d, fault
 		}

@@ -17,6 +17,9 @@ type Bound struct {
 	// root is what is left of the predicate's tree.
 	root  *node
 	truth truthOf
+	// heavy: the steps on a row are counted; slots is how many columns' values are kept meanwhile.
+	heavy bool
+	slots int
 	key   string
 }
 
@@ -42,9 +45,10 @@ func (p *Predicate) Bind(claims json.RawMessage, params []json.RawMessage) (*Bou
 		}
 		b.params = append(b.params, d)
 	}
-	r := reducer{builder: newBuilder(p, b.claims, b.params)}
+	r := reducer{builder: newBuilder(p.types, b.claims, b.params)}
 	b.root = r.reduce(p.root)
 	b.truth = r.truth(b.root)
+	b.heavy, b.slots = r.heavy, len(r.slots)
 	b.key = string(r.key)
 	return b, nil
 }
@@ -139,12 +143,29 @@ func (b *Bound) Key() string { return b.key }
 // Eval decides a row, given by the relation's columns; only those of Columns are read. With Failed comes the fault.
 // A row that isn't one of the relation (too short, texts that Postgres doesn't print for the types) is ErrRow at worst.
 func (b *Bound) Eval(row []relay.Value) (t Truth, fault *Fault) {
+	if b.heavy {
+		return b.count(row)
+	}
 	defer func() {
 		if recover() != nil {
 			t, fault = Failed, ErrRow
 		}
 	}()
-	return b.truth(row)
+	return b.truth(row, nil)
+}
+
+// count evaluates and counts the steps.
+func (b *Bound) count(row []relay.Value) (t Truth, fault *Fault) {
+	w := works.Get().(*work)
+	defer func() {
+		if recover() != nil {
+			t, fault = Failed, ErrRow
+		}
+		w.end()
+		works.Put(w)
+	}()
+	w.begin(row, b.predicate.columns, b.slots)
+	return b.truth(row, w)
 }
 
 // String is the predicate's text.

@@ -6,15 +6,19 @@ import (
 
 // evaluate computes a value of a row, and truthOf a boolean one. They are pure.
 type (
-	evaluate func(row []relay.Value) (datum, *Fault)
-	truthOf  func(row []relay.Value) (Truth, *Fault)
+	evaluate func(row []relay.Value, w *work) (datum, *Fault)
+	truthOf  func(row []relay.Value, w *work) (Truth, *Fault)
 )
 
-// The forms of an implementation. Of a strict one no argument is null. maker makes one for the types at hand.
+// The forms of an implementation. Of a strict one no argument is null. Those with work take more steps than their arguments
+// and their result have bytes, and count them. maker makes one for the types at hand.
 type (
 	fn1        func(a datum) (datum, *Fault)
 	fn2        func(a, b datum) (datum, *Fault)
 	fnN        func(args []datum) (datum, *Fault)
+	fn1w       func(w *work, a datum) (datum, *Fault)
+	fn2w       func(w *work, a, b datum) (datum, *Fault)
+	fnNw       func(w *work, args []datum) (datum, *Fault)
 	maker      func(b *builder, n *node) any
 	compare    func(a, b datum) int
 	comparison struct {
@@ -44,10 +48,34 @@ type builder struct {
 	*types
 	claims datum
 	params []datum
+	// work of what is computed once.
+	work *work
+	// slots are those of columns in a row's work.
+	slots map[int]int
+	// heavy: the work on a row is to be counted.
+	heavy bool
 }
 
-func newBuilder(p *Predicate, claims datum, params []datum) *builder {
-	return &builder{types: p.types, claims: claims, params: params}
+func newBuilder(t *types, claims datum, params []datum) *builder {
+	b := &builder{types: t, claims: claims, params: params, work: &work{limit: stepsOnce + stepsPerByte*claims.whole()}}
+	for _, p := range params {
+		b.work.limit += stepsPerByte * p.whole()
+	}
+	return b
+}
+
+// slot is the place of a column's value in a row's work.
+func (b *builder) slot(column int) int {
+	b.heavy = true
+	i, ok := b.slots[column]
+	if !ok {
+		if b.slots == nil {
+			b.slots = map[int]int{}
+		}
+		i = len(b.slots)
+		b.slots[column] = i
+	}
+	return i
 }
 
 func (b *builder) refuse(n *node, reason string) {
@@ -61,14 +89,14 @@ func (b *builder) value(n *node) evaluate {
 		return fixed(n.value, nil)
 	}
 	if !n.depends() {
-		d, fault := b.compose(n)(nil)
+		d, fault := b.compose(n)(nil, b.work)
 		return fixed(d, fault)
 	}
 	return b.compose(n)
 }
 
 func fixed(d datum, fault *Fault) evaluate {
-	return func([]relay.Value) (datum, *Fault) { return d, fault }
+	return func([]relay.Value, *work) (datum, *Fault) { return d, fault }
 }
 
 func (b *builder) compose(n *node) evaluate {
@@ -103,8 +131,8 @@ func (b *builder) compose(n *node) evaluate {
 		return b.subscript(n)
 	}
 	f := b.truthCompose(n)
-	return func(row []relay.Value) (datum, *Fault) {
-		t, fault := f(row)
+	return func(row []relay.Value, w *work) (datum, *Fault) {
+		t, fault := f(row, w)
 		return t.datum(), fault
 	}
 }
@@ -113,7 +141,7 @@ func (b *builder) compose(n *node) evaluate {
 func (b *builder) column(n *node) evaluate {
 	i := n.number
 	if textual(b.baseOf(n.typ)) || b.get(b.baseOf(n.typ)).kind == 'e' {
-		return func(row []relay.Value) (datum, *Fault) {
+		return func(row []relay.Value, w *work) (datum, *Fault) {
 			v := &row[i]
 			if v.Kind != relay.ValueText {
 				return absent(v.Kind)
@@ -129,7 +157,17 @@ func (b *builder) column(n *node) evaluate {
 			b.refuse(n, "columns of type "+b.display(n.typ)+" are not supported")
 		}
 	}
-	return func(row []relay.Value) (datum, *Fault) {
+	if !b.fixed(n.typ) {
+		slot := b.slot(i)
+		return func(row []relay.Value, w *work) (datum, *Fault) {
+			v := &row[i]
+			if v.Kind != relay.ValueText {
+				return absent(v.Kind)
+			}
+			return w.column(slot, v.Text, read)
+		}
+	}
+	return func(row []relay.Value, w *work) (datum, *Fault) {
 		v := &row[i]
 		if v.Kind != relay.ValueText {
 			return absent(v.Kind)
@@ -167,71 +205,95 @@ func (b *builder) implementation(n *node) any {
 }
 
 func (b *builder) call(n *node) evaluate {
-	strict := n.call.strict
 	switch f := b.implementation(n).(type) {
 	case fn1:
-		return b.call1(f, strict, n)
+		return b.call1(func(_ *work, x datum) (datum, *Fault) { return f(x) }, n)
+	case fn1w:
+		return b.call1(f, n)
 	case fn2:
-		return b.call2(f, strict, n)
+		return b.call2(func(_ *work, x, y datum) (datum, *Fault) { return f(x, y) }, n)
+	case fn2w:
+		return b.call2(f, n)
 	case comparison:
 		t := b.comparison(f, n)
-		return func(row []relay.Value) (datum, *Fault) {
-			r, fault := t(row)
+		return func(row []relay.Value, w *work) (datum, *Fault) {
+			r, fault := t(row, w)
 			return r.datum(), fault
 		}
 	case fnN:
-		return b.callN(f, strict, n)
+		return b.callN(func(_ *work, all []datum) (datum, *Fault) { return f(all) }, n)
+	case fnNw:
+		return b.callN(f, n)
 	}
 	b.refuse(n, "this function or operator is not supported: "+n.call.name)
 	return nil
 }
 
-func (b *builder) call1(f fn1, strict bool, n *node) evaluate {
-	x := b.value(n.args[0])
-	return func(row []relay.Value) (datum, *Fault) {
-		a, fault := x(row)
+func (b *builder) call1(f fn1w, n *node) evaluate {
+	x, strict, weight := b.value(n.args[0]), n.call.strict, b.weight(n)
+	return func(row []relay.Value, w *work) (datum, *Fault) {
+		a, fault := x(row, w)
 		if fault != nil || a.null && strict {
 			return a, fault
 		}
-		return f(a)
+		if weight == 0 {
+			return f(w, a)
+		}
+		if fault := w.charge(max(weight, 0) * a.size()); fault != nil {
+			return datum{}, fault
+		}
+		d, fault := f(w, a)
+		return w.made(weight, d, fault)
 	}
 }
 
-func (b *builder) call2(f fn2, strict bool, n *node) evaluate {
-	x, y := b.value(n.args[0]), b.value(n.args[1])
-	return func(row []relay.Value) (datum, *Fault) {
-		a, fault := x(row)
+func (b *builder) call2(f fn2w, n *node) evaluate {
+	x, y, strict, weight := b.value(n.args[0]), b.value(n.args[1]), n.call.strict, b.weight(n)
+	return func(row []relay.Value, w *work) (datum, *Fault) {
+		a, fault := x(row, w)
 		if fault != nil {
 			return a, fault
 		}
-		c, fault := y(row)
+		c, fault := y(row, w)
 		if fault != nil {
 			return c, fault
 		}
 		if strict && (a.null || c.null) {
 			return nullDatum, nil
 		}
-		return f(a, c)
+		if weight == 0 {
+			return f(w, a, c)
+		}
+		if fault := w.charge(max(weight, 0) * (a.size() + c.size())); fault != nil {
+			return datum{}, fault
+		}
+		d, fault := f(w, a, c)
+		return w.made(weight, d, fault)
 	}
 }
 
-func (b *builder) callN(f fnN, strict bool, n *node) evaluate {
-	all := b.values(n.args)
-	return func(row []relay.Value) (datum, *Fault) {
+func (b *builder) callN(f fnNw, n *node) evaluate {
+	all, strict, weight := b.values(n.args), n.call.strict, b.weight(n)
+	return func(row []relay.Value, w *work) (datum, *Fault) {
 		args := make([]datum, len(all))
-		null := false
+		null, size := false, 0
 		for i, x := range all {
-			a, fault := x(row)
+			a, fault := x(row, w)
 			if fault != nil {
 				return a, fault
 			}
 			null = null || a.null
+			size += a.size()
 			args[i] = a
 		}
 		if strict && null {
 			return nullDatum, nil
 		}
-		return f(args)
+		if fault := w.charge(max(weight, 0) * size); fault != nil {
+			return datum{}, fault
+		}
+		d, fault := f(w, args)
+		return w.made(weight, d, fault)
 	}
 }
 
@@ -249,10 +311,21 @@ func (b *builder) viaIO(n *node) evaluate {
 	if write == nil || read == nil {
 		b.refuse(n, "the cast of "+b.display(n.args[0].typ)+" to "+b.display(n.typ)+" is not supported")
 	}
-	return func(row []relay.Value) (datum, *Fault) {
-		a, fault := x(row)
+	steps := 1
+	if source := n.args[0].typ; !b.fixed(source) && !textual(b.baseOf(source)) {
+		steps = printing
+	}
+	if !b.fixed(n.typ) && !textual(b.baseOf(n.typ)) {
+		steps = parsing
+	}
+	b.heavy = b.heavy || !b.fixed(n.typ) || !b.fixed(n.args[0].typ)
+	return func(row []relay.Value, w *work) (datum, *Fault) {
+		a, fault := x(row, w)
 		if fault != nil || a.null {
 			return a, fault
+		}
+		if fault := w.charge(steps * a.whole()); fault != nil {
+			return datum{}, fault
 		}
 		return read(write(a))
 	}
@@ -261,19 +334,19 @@ func (b *builder) viaIO(n *node) evaluate {
 func (b *builder) nullIf(n *node) evaluate {
 	x, y := b.value(n.args[0]), b.value(n.args[1])
 	equal := b.equal(n)
-	return func(row []relay.Value) (datum, *Fault) {
-		a, fault := x(row)
+	return func(row []relay.Value, w *work) (datum, *Fault) {
+		a, fault := x(row, w)
 		if fault != nil {
 			return a, fault
 		}
-		c, fault := y(row)
+		c, fault := y(row, w)
 		if fault != nil {
 			return c, fault
 		}
 		if a.null || c.null {
 			return a, nil
 		}
-		same, fault := equal(a, c)
+		same, fault := equal(w, a, c)
 		if fault != nil || same.truth() == True {
 			return nullDatum, fault
 		}
@@ -282,12 +355,26 @@ func (b *builder) nullIf(n *node) evaluate {
 }
 
 // equal is a call of two arguments as a function, whatever its form.
-func (b *builder) equal(n *node) fn2 {
+func (b *builder) equal(n *node) fn2w {
+	weight := b.weight(n)
 	switch f := b.implementation(n).(type) {
 	case fn2:
+		return func(w *work, x, y datum) (datum, *Fault) {
+			if fault := w.charge(max(weight, 0) * (x.size() + y.size())); fault != nil {
+				return datum{}, fault
+			}
+			return f(x, y)
+		}
+	case fn2w:
 		return f
 	case comparison:
-		return func(x, y datum) (datum, *Fault) { return boolean(f.op.holds(f.cmp(x, y))), nil }
+		steps := b.steps(n.args[0].typ)
+		return func(w *work, x, y datum) (datum, *Fault) {
+			if fault := steps(w, x, y); fault != nil {
+				return datum{}, fault
+			}
+			return boolean(f.op.holds(f.cmp(x, y))), nil
+		}
 	}
 	b.refuse(n, "this operator is not supported here: "+n.call.name)
 	return nil
@@ -302,25 +389,25 @@ func (b *builder) caseOf(n *node) evaluate {
 		results = append(results, b.value(n.args[i+1]))
 	}
 	otherwise := b.value(n.args[last])
-	return func(row []relay.Value) (datum, *Fault) {
+	return func(row []relay.Value, w *work) (datum, *Fault) {
 		for i, condition := range conditions {
-			t, fault := condition(row)
+			t, fault := condition(row, w)
 			if fault != nil {
 				return datum{}, fault
 			}
 			if t == True {
-				return results[i](row)
+				return results[i](row, w)
 			}
 		}
-		return otherwise(row)
+		return otherwise(row, w)
 	}
 }
 
 func (b *builder) coalesce(n *node) evaluate {
 	all := b.values(n.args)
-	return func(row []relay.Value) (datum, *Fault) {
+	return func(row []relay.Value, w *work) (datum, *Fault) {
 		for _, x := range all {
-			if d, fault := x(row); fault != nil || !d.null {
+			if d, fault := x(row, w); fault != nil || !d.null {
 				return d, fault
 			}
 		}
@@ -338,10 +425,10 @@ func (b *builder) greatest(n *node) evaluate {
 	if n.flag {
 		sign = -1
 	}
-	return func(row []relay.Value) (datum, *Fault) {
+	return func(row []relay.Value, w *work) (datum, *Fault) {
 		most := nullDatum
 		for _, x := range all {
-			d, fault := x(row)
+			d, fault := x(row, w)
 			if fault != nil {
 				return d, fault
 			}

@@ -3,9 +3,6 @@ package predicate
 import "slices"
 
 func documents() map[string]any {
-	test := func(f func(a, b *document) bool) fn2 {
-		return func(a, b datum) (datum, *Fault) { return boolean(f(a.doc(), b.doc())), nil }
-	}
 	number := func(d *document) (datum, *Fault) { return datum{s: d.text}, nil }
 	integer := func(l limits) fn1 {
 		return jsonbTo(func(d *document) (datum, *Fault) { return numericToInt(datum{s: d.text}, l.low, l.high, l.out) }, jsonNumber)
@@ -23,8 +20,8 @@ func documents() map[string]any {
 		}),
 		"jsonb_extract_path":      fn2(func(a, b datum) (datum, *Fault) { return docDatum(follow(a.doc(), b.x.(*array))), nil }),
 		"jsonb_extract_path_text": fn2(func(a, b datum) (datum, *Fault) { return follow(a.doc(), b.x.(*array)).asText(), nil }),
-		"jsonb_contains":          test(containsDoc),
-		"jsonb_contained":         test(func(a, b *document) bool { return containsDoc(b, a) }),
+		"jsonb_contains":          fn2w(func(w *work, a, b datum) (datum, *Fault) { return contains(w, a.doc(), b.doc()) }),
+		"jsonb_contained":         fn2w(func(w *work, a, b datum) (datum, *Fault) { return contains(w, b.doc(), a.doc()) }),
 		"jsonb_exists":            fn2(func(a, b datum) (datum, *Fault) { return boolean(existsIn(a.doc(), b.s)), nil }),
 		"jsonb_exists_any":        existsSome(false),
 		"jsonb_exists_all":        existsSome(true),
@@ -61,14 +58,17 @@ func ofElements(at int, f func(cmp compare) any) maker {
 }
 
 func arrays() map[string]any {
-	test := func(f func(a, b *array, cmp compare) bool) maker {
+	test := func(f func(w *work, a, b *array, cmp compare) (bool, *Fault)) maker {
 		return ofElements(0, func(cmp compare) any {
-			return fn2(func(a, b datum) (datum, *Fault) { return boolean(f(a.x.(*array), b.x.(*array), cmp)), nil })
+			return fn2w(func(w *work, a, b datum) (datum, *Fault) {
+				is, fault := f(w, a.x.(*array), b.x.(*array), cmp)
+				return boolean(is), fault
+			})
 		})
 	}
 	return map[string]any{
 		"arraycontains":  test(containsAll),
-		"arraycontained": test(func(a, b *array, cmp compare) bool { return containsAll(b, a, cmp) }),
+		"arraycontained": test(func(w *work, a, b *array, cmp compare) (bool, *Fault) { return containsAll(w, b, a, cmp) }),
 		"arrayoverlap":   test(overlaps),
 		"array_cardinality": fn1(func(a datum) (datum, *Fault) {
 			return count(len(a.x.(*array).elems))

@@ -18,7 +18,7 @@ import (
 // The equalities of a list differ in their columns. An empty list tells that no row is visible, by a conjunct that is
 // false, null or an error whatever the row.
 func (b *Bound) Covers() [][]relay.Equality {
-	c := coverer{newBuilder(b.predicate, b.claims, b.params)}
+	c := coverer{newBuilder(b.predicate.types, b.claims, b.params)}
 	var all [][]relay.Equality
 	for _, n := range flat(b.root, kindAnd) {
 		if cover, ok := c.of(n); ok {
@@ -56,7 +56,7 @@ type coverer struct{ *builder }
 
 func (c coverer) of(n *node) ([]relay.Equality, bool) {
 	if !n.depends() {
-		d, fault := c.value(n)(nil)
+		d, fault := c.value(n)(nil, c.work)
 		return nil, fault == nil && d.truth() != True
 	}
 	switch n.kind {
@@ -132,7 +132,7 @@ func (c coverer) equality(n *node) ([]relay.Equality, bool) {
 	if n.kind == kindAnyAll {
 		of = c.elemOf(of)
 	}
-	d, fault := c.value(right)(nil)
+	d, fault := c.value(right)(nil, c.work)
 	if fault != nil || d.null && n.kind == kindDistinct || !c.textTells(left.typ, of) {
 		return nil, false
 	}
@@ -155,7 +155,7 @@ func (c coverer) fails(n *node) bool {
 		if n.depends() {
 			return false
 		}
-		_, fault := c.value(n)(nil)
+		_, fault := c.value(n)(nil, c.work)
 		return fault != nil
 	}
 	operates := n.kind == kindCall || n.kind == kindAnyAll || n.kind == kindDistinct

@@ -36,6 +36,12 @@ func (d *document) field(key string) *document {
 	if d.kind != jsonObject {
 		return nil
 	}
+	if d.raw == "" {
+		if i, found := slices.BinarySearchFunc(d.keys, key, compareKeys); found {
+			return d.elems[i]
+		}
+		return nil
+	}
 	for i := len(d.keys) - 1; i >= 0; i-- {
 		if d.keys[i] == key {
 			return d.elems[i]

@@ -49,7 +49,7 @@ func (b *Bound) Explain(row []relay.Value) []Conjunct {
 	pair(raw, root, func(raw *pg.Node, n *node) { written, all = append(written, raw), append(all, n) })
 	conjuncts := cutConjuncts(p.source, written)
 	for i, n := range all {
-		e := explainer{builder: &builder{a.types, b.claims, b.params}, relation: p.relation, raws: a.raws, row: row}
+		e := explainer{builder: newBuilder(a.types, b.claims, b.params), relation: p.relation, columns: p.columns, raws: a.raws, row: row}
 		c := &conjuncts[i]
 		c.Truth, c.Fault = e.decide(a.foldAlone(n))
 		e.visit(n)
@@ -179,6 +179,7 @@ func deparse(raw *pg.Node) string {
 type explainer struct {
 	*builder
 	relation *relay.Relation
+	columns  []int
 	raws     map[*node]*pg.Node
 	row      []relay.Value
 	values   []Operand
@@ -190,7 +191,9 @@ func (e *explainer) decide(n *node) (t Truth, fault *Fault) {
 			t, fault = Failed, ErrRow
 		}
 	}()
-	return e.truth(n)(e.row)
+	f, w := e.truth(n), new(work)
+	w.begin(e.row, e.columns, len(e.slots))
+	return f(e.row, w)
 }
 
 func (e *explainer) visit(n *node) {
@@ -228,7 +231,7 @@ func (e *explainer) column(n *node) {
 // fixed adds what doesn't depend on the row, unless it has no value.
 func (e *explainer) fixed(n *node, text string) bool {
 	write := e.output(n.typ)
-	d, fault := e.value(n)(nil)
+	d, fault := e.value(n)(nil, e.work)
 	if fault != nil || write == nil {
 		return false
 	}

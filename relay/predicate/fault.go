@@ -25,9 +25,11 @@ const (
 	// codeInexact is that of a value whose form Postgres may accept and this package doesn't: an error too, so that
 	// nothing becomes visible by it.
 	codeInexact = "PR002"
+	codeCostly  = "PR004"
 )
 
-func (f *Fault) inexact() bool { return f.Code == codeInexact }
+// inexact tells of an error where Postgres may have a value.
+func (f *Fault) inexact() bool { return f.Code == codeInexact || f.Code == codeCostly }
 
 func inexact(format string, args ...any) *Fault {
 	return &Fault{codeInexact, fmt.Sprintf(format, args...)}

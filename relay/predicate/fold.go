@@ -60,8 +60,12 @@ func (a *analyzer) stable(n *node) bool {
 }
 
 func (a *analyzer) compute(n *node) *node {
-	b := &builder{types: a.types}
-	value, fault := b.value(n)(nil)
+	b := newBuilder(a.types, nullDatum, nil)
+	if a.work == nil {
+		a.work = b.work
+	}
+	b.work = a.work
+	value, fault := b.value(n)(nil, b.work)
 	if fault != nil {
 		a.fault(n.pos, fault)
 	}

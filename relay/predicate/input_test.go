@@ -116,13 +116,13 @@ func (w *world) tryInputs(t *testing.T, g generator, s sample, n int, report *st
 	if err != nil {
 		t.Fatalf("%s: %v", s.of, err)
 	}
-	cast := newBuilder(p, datum{}, nil).value(p.root.args[0])
+	cast := newBuilder(p.types, datum{}, nil).value(p.root.args[0])
 	column := w.relation.Column("t")
 	row := append(w.rows[0][:0:0], w.rows[0]...)
 	same, inexact, failed := 0, 0, 0
 	for i, text := range texts {
 		row[column].Kind, row[column].Text = 't', []byte(text)
-		d, fault := cast(row)
+		d, fault := cast(row, nil)
 		got := "ok " + d.s
 		switch answer, code, _ := strings.Cut(want[i], " "); {
 		case fault != nil && answer == "error":

@@ -15,6 +15,8 @@ type document struct {
 	keys []string
 	// raw is the text as it was written; of a json only.
 	raw string
+	// bytes it takes to write it, or less.
+	bytes int
 }
 
 type jsonKind uint8
@@ -31,7 +33,7 @@ const (
 
 func (d *document) scalar() bool { return d.kind < jsonArray }
 
-var emptyObject = &document{kind: jsonObject}
+var emptyObject = &document{kind: jsonObject, bytes: 2}
 
 // maxNesting of a document; Postgres' own limit is its stack's.
 const maxNesting = 1000
@@ -87,10 +89,14 @@ func (r *reader) value() (*document, *Fault) {
 	start := r.at
 	d, fault := r.bare()
 	r.depth--
-	if fault == nil && r.raw {
+	if fault != nil {
+		return nil, fault
+	}
+	if r.raw {
 		d.raw = r.s[start:r.at]
 	}
-	return d, fault
+	d.bytes = max(r.at-start, len(d.text))
+	return d, nil
 }
 
 func (r *reader) bare() (*document, *Fault) {
@@ -105,14 +111,19 @@ func (r *reader) bare() (*document, *Fault) {
 	case c == '-' || c >= '0' && c <= '9':
 		return r.number()
 	}
-	for word, kind := range map[string]jsonKind{"null": jsonNull, "true": jsonTrue, "false": jsonFalse} {
-		if rest := r.s[r.at:]; strings.HasPrefix(rest, word) && (len(rest) == len(word) || !wordByte(rest[len(word)])) {
-			r.at += len(word)
-			return &document{kind: kind}, nil
+	for _, w := range words {
+		if rest := r.s[r.at:]; strings.HasPrefix(rest, w.text) && (len(rest) == len(w.text) || !wordByte(rest[len(w.text)])) {
+			r.at += len(w.text)
+			return &document{kind: w.kind}, nil
 		}
 	}
 	return nil, faultJSON
 }
+
+var words = [...]struct {
+	text string
+	kind jsonKind
+}{{"null", jsonNull}, {"true", jsonTrue}, {"false", jsonFalse}}
 
 // wordByte tells of bytes that make one token with letters before them.
 func wordByte(c byte) bool {

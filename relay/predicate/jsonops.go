@@ -55,16 +55,40 @@ func compareDocs(a, b datum) int {
 	return 1
 }
 
-// containsDoc is @>.
+// containment is @>, which takes up to |a| · |b| steps.
 // https://www.postgresql.org/docs/current/datatype-json.html#JSON-CONTAINMENT
-func containsDoc(a, b *document) bool {
-	if b.scalar() && a.kind == jsonArray {
-		return slices.ContainsFunc(a.elems, func(e *document) bool { return e.scalar() && equalDocs(e, b) })
-	}
-	return containsDeep(a, b)
+type containment struct {
+	work  *work
+	fault *Fault
 }
 
-func containsDeep(a, b *document) bool {
+func contains(w *work, a, b *document) (datum, *Fault) {
+	c := containment{work: w}
+	is := c.top(a, b)
+	return boolean(is), c.fault
+}
+
+func (c *containment) top(a, b *document) bool {
+	if b.scalar() && a.kind == jsonArray {
+		return c.some(a, func(e *document) bool { return e.scalar() && equalDocs(e, b) })
+	}
+	return c.deep(a, b)
+}
+
+// some tells whether an array has such an element.
+func (c *containment) some(a *document, is func(*document) bool) bool {
+	for _, e := range a.elems {
+		if c.fault == nil {
+			c.fault = c.work.charge(comparing)
+		}
+		if c.fault != nil || is(e) {
+			return c.fault == nil
+		}
+	}
+	return false
+}
+
+func (c *containment) deep(a, b *document) bool {
 	switch {
 	case b.scalar() || a.scalar():
 		return equalDocs(a, b)
@@ -72,9 +96,7 @@ func containsDeep(a, b *document) bool {
 		return false
 	case b.kind == jsonArray:
 		for _, e := range b.elems {
-			if !slices.ContainsFunc(a.elems, func(have *document) bool {
-				return have.scalar() == e.scalar() && containsDeep(have, e)
-			}) {
+			if !c.some(a, func(have *document) bool { return have.scalar() == e.scalar() && c.deep(have, e) }) {
 				return false
 			}
 		}
@@ -82,7 +104,7 @@ func containsDeep(a, b *document) bool {
 	}
 	for i, key := range b.keys {
 		have := a.field(key)
-		if have == nil || have.scalar() != b.elems[i].scalar() || !containsDeep(have, b.elems[i]) {
+		if have == nil || have.scalar() != b.elems[i].scalar() || !c.deep(have, b.elems[i]) {
 			return false
 		}
 	}
@@ -100,9 +122,12 @@ func existsIn(d *document, key string) bool {
 	return d.kind == jsonString && d.text == key
 }
 
-func existsSome(every bool) fn2 {
-	return func(a, b datum) (datum, *Fault) {
+func existsSome(every bool) fn2w {
+	return func(w *work, a, b datum) (datum, *Fault) {
 		for _, e := range b.x.(*array).elems {
+			if fault := w.charge(a.size()); fault != nil {
+				return datum{}, fault
+			}
 			if !e.null && existsIn(a.doc(), e.s) != every {
 				return boolean(!every), nil
 			}
@@ -184,9 +209,12 @@ func arrayLength(d *document) (datum, *Fault) {
 }
 
 // rawJSON parses a json's text for an operator on it.
-func rawJSON(f func(d *document, b datum) (datum, *Fault)) fn2 {
-	return func(a, b datum) (datum, *Fault) {
-		d, fault := parseJSON(a.s, true, false)
+func rawJSON(f func(d *document, b datum) (datum, *Fault)) fn2w {
+	return func(w *work, a, b datum) (datum, *Fault) {
+		d, fault := w.document(a.s)
+		if fault == nil {
+			fault = w.charge(len(d.keys))
+		}
 		if fault != nil {
 			return datum{}, fault
 		}
@@ -206,7 +234,7 @@ func without(d *document, keys ...string) (datum, *Fault) {
 	if d.scalar() {
 		return datum{}, &Fault{"22023", "cannot delete from scalar"}
 	}
-	out := &document{kind: d.kind}
+	out := &document{kind: d.kind, bytes: d.bytes}
 	for i, e := range d.elems {
 		if d.kind == jsonArray {
 			if e.kind != jsonString || !slices.Contains(keys, e.text) {
@@ -232,13 +260,13 @@ func withoutElement(d *document, i int64) (datum, *Fault) {
 	if i < 0 || i >= int64(len(d.elems)) {
 		return docDatum(d), nil
 	}
-	return docDatum(&document{kind: jsonArray, elems: slices.Delete(slices.Clone(d.elems), int(i), int(i)+1)}), nil
+	return docDatum(&document{kind: jsonArray, bytes: d.bytes, elems: slices.Delete(slices.Clone(d.elems), int(i), int(i)+1)}), nil
 }
 
 // concatDocs is jsonb || jsonb: objects are merged, everything else becomes an array.
 func concatDocs(a, b *document) (datum, *Fault) {
 	if a.kind == jsonObject && b.kind == jsonObject {
-		out := &document{kind: jsonObject, keys: slices.Concat(a.keys, b.keys), elems: slices.Concat(a.elems, b.elems)}
+		out := &document{kind: jsonObject, keys: slices.Concat(a.keys, b.keys), elems: slices.Concat(a.elems, b.elems), bytes: a.bytes + b.bytes}
 		out.sort()
 		return docDatum(out), nil
 	}
@@ -248,5 +276,5 @@ func concatDocs(a, b *document) (datum, *Fault) {
 		}
 		return []*document{d}
 	}
-	return docDatum(&document{kind: jsonArray, elems: slices.Concat(elems(a), elems(b))}), nil
+	return docDatum(&document{kind: jsonArray, bytes: a.bytes + b.bytes, elems: slices.Concat(elems(a), elems(b))}), nil
 }

@@ -1,16 +1,19 @@
 package predicate
 
-import "unicode/utf8"
+import (
+	"strings"
+	"unicode/utf8"
+)
 
 // liker is LIKE, NOT LIKE and, for ASCII letters alone, ILIKE.
 // https://www.postgresql.org/docs/current/functions-matching.html#FUNCTIONS-LIKE
-func liker(not, fold bool) fn2 {
-	return func(a, b datum) (datum, *Fault) {
+func liker(not, fold bool) fn2w {
+	return func(w *work, a, b datum) (datum, *Fault) {
 		s, pattern := a.s, b.s
 		if fold {
 			s, pattern = mapASCII(s, 'A', 'Z'), mapASCII(pattern, 'A', 'Z')
 		}
-		m, fault := like(s, pattern)
+		m, fault := w.like(s, pattern)
 		if fault != nil {
 			return datum{}, fault
 		}
@@ -30,7 +33,8 @@ const (
 
 // like follows MatchText of like_match.c, also in when a trailing backslash is noticed.
 // https://github.com/postgres/postgres/blob/REL_15_STABLE/src/backend/utils/adt/like_match.c
-func like(s, p string) (match, *Fault) {
+func (w *work) like(s, p string) (match, *Fault) {
+	before := len(p)
 	for s != "" && p != "" {
 		switch p[0] {
 		case '\\':
@@ -38,23 +42,26 @@ func like(s, p string) (match, *Fault) {
 				return unmatched, faultEscape
 			}
 			if s[0] != p[0] {
-				return unmatched, nil
+				return unmatched, w.charge(before - len(p))
 			}
 		case '%':
-			return likeRest(s, p[1:])
+			if fault := w.charge(before - len(p)); fault != nil {
+				return unmatched, fault
+			}
+			return w.likeRest(s, p[1:])
 		case '_':
 			_, n := utf8.DecodeRuneInString(s)
 			s, p = s[n:], p[1:]
 			continue
 		default:
 			if s[0] != p[0] {
-				return unmatched, nil
+				return unmatched, w.charge(before - len(p))
 			}
 		}
 		s, p = s[1:], p[1:]
 	}
 	if s != "" {
-		return unmatched, nil
+		return unmatched, w.charge(before)
 	}
 	for p != "" && p[0] == '%' {
 		p = p[1:]
@@ -65,8 +72,8 @@ func like(s, p string) (match, *Fault) {
 	return aborted, nil
 }
 
-// likeRest matches what follows a per cent sign at every place of the text.
-func likeRest(s, p string) (match, *Fault) {
+// likeRest matches what follows a per cent sign at every place of the text where its first letters are.
+func (w *work) likeRest(s, p string) (match, *Fault) {
 	for p != "" {
 		if p[0] == '_' {
 			if s == "" {
@@ -82,23 +89,32 @@ func likeRest(s, p string) (match, *Fault) {
 	if p == "" {
 		return matched, nil
 	}
-	start := p[0]
-	if start == '\\' {
+	first := p
+	if end := strings.IndexAny(p, `%_\`); end >= 0 {
+		first = p[:end]
+	}
+	if first == "" {
+		// A backslash and what it stands before.
 		if len(p) < 2 {
 			return unmatched, faultEscape
 		}
-		start = p[1]
+		first = p[1:2]
 	}
-	for s != "" {
-		if s[0] == start {
-			if m, fault := like(s, p); m != unmatched || fault != nil {
-				return m, fault
-			}
+	for {
+		at := strings.Index(s, first)
+		if at < 0 {
+			return aborted, w.charge(len(s) / 8)
+		}
+		if fault := w.charge(1 + at/8); fault != nil {
+			return unmatched, fault
+		}
+		s = s[at:]
+		if m, fault := w.like(s, p); m != unmatched || fault != nil {
+			return m, fault
 		}
 		_, n := utf8.DecodeRuneInString(s)
 		s = s[n:]
 	}
-	return aborted, nil
 }
 
 // likeEscape turns the escape of a pattern into a backslash.

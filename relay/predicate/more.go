@@ -20,8 +20,11 @@ func more() map[string]any {
 		"json_extract_path_text": rawJSON(func(d *document, b datum) (datum, *Fault) { return follow(d, b.x.(*array)).asText(), nil }),
 		"json_array_length":      ofJSON(arrayLength),
 		"json_typeof":            ofJSON(func(d *document) (datum, *Fault) { return datum{s: typeOf(d)}, nil }),
-		"jsonb_delete_array": fn2(func(a, b datum) (datum, *Fault) {
+		"jsonb_delete_array": fn2w(func(w *work, a, b datum) (datum, *Fault) {
 			var keys []string
+			if fault := w.charge(len(b.x.(*array).elems) * a.size()); fault != nil {
+				return datum{}, fault
+			}
 			if len(b.x.(*array).dims) > 1 {
 				return datum{}, faultDimension
 			}
@@ -42,10 +45,10 @@ func more() map[string]any {
 		"pg_num_nonnulls":    fnN(func(a []datum) (datum, *Fault) { return countNulls(a, false) }),
 		"array_to_text":      maker(arrayToText),
 		"array_to_text_null": maker(arrayToText),
-		"text_to_array": fn2(func(a, b datum) (datum, *Fault) {
-			return textToArray(a, b, nullDatum)
+		"text_to_array": fn2w(func(w *work, a, b datum) (datum, *Fault) {
+			return textToArray(w, a, b, nullDatum)
 		}),
-		"text_to_array_null": fnN(func(a []datum) (datum, *Fault) { return textToArray(a[0], a[1], a[2]) }),
+		"text_to_array_null": fnNw(func(w *work, a []datum) (datum, *Fault) { return textToArray(w, a[0], a[1], a[2]) }),
 		"lpad":               fnN(func(a []datum) (datum, *Fault) { return pad(a[0].s, a[1].i, a[2].s, true) }),
 		"rpad":               fnN(func(a []datum) (datum, *Fault) { return pad(a[0].s, a[1].i, a[2].s, false) }),
 		"lpad/2":             fn2(func(a, b datum) (datum, *Fault) { return pad(a.s, b.i, " ", true) }),
@@ -67,9 +70,9 @@ func more() map[string]any {
 	return m
 }
 
-func ofJSON(f func(*document) (datum, *Fault)) fn1 {
-	return func(a datum) (datum, *Fault) {
-		d, fault := parseJSON(a.s, true, false)
+func ofJSON(f func(*document) (datum, *Fault)) fn1w {
+	return func(w *work, a datum) (datum, *Fault) {
+		d, fault := w.document(a.s)
 		if fault != nil {
 			return datum{}, fault
 		}
@@ -166,10 +169,13 @@ func (b *builder) writers(n *node, from int) []func(datum) string {
 
 func concatenate(b *builder, n *node) any {
 	writers := b.writers(n, 0)
-	return fnN(func(a []datum) (datum, *Fault) {
+	return fnNw(func(w *work, a []datum) (datum, *Fault) {
 		var out strings.Builder
 		for i, d := range a {
 			if !d.null {
+				if fault := w.charge(d.whole()); fault != nil {
+					return datum{}, fault
+				}
 				out.WriteString(writers[i](d))
 			}
 		}
@@ -179,13 +185,16 @@ func concatenate(b *builder, n *node) any {
 
 func concatenateWith(b *builder, n *node) any {
 	writers := b.writers(n, 1)
-	return fnN(func(a []datum) (datum, *Fault) {
+	return fnNw(func(w *work, a []datum) (datum, *Fault) {
 		if a[0].null {
 			return nullDatum, nil
 		}
 		var parts []string
 		for i, d := range a[1:] {
 			if !d.null {
+				if fault := w.charge(d.whole() + len(a[0].s)); fault != nil {
+					return datum{}, fault
+				}
 				parts = append(parts, writers[i](d))
 			}
 		}
@@ -209,12 +218,19 @@ func arrayToText(b *builder, n *node) any {
 	if write == nil {
 		b.refuse(n, "elements of type "+b.display(b.elemOf(n.args[0].typ))+" are not supported here")
 	}
-	return fnN(func(a []datum) (datum, *Fault) {
+	return fnNw(func(w *work, a []datum) (datum, *Fault) {
 		if a[0].null || a[1].null {
 			return nullDatum, nil
 		}
+		elems, between := a[0].x.(*array).elems, len(a[1].s)
+		if len(a) > 2 {
+			between += len(a[2].s)
+		}
+		if fault := w.charge(a[0].whole() + len(elems)*between); fault != nil {
+			return datum{}, fault
+		}
 		var parts []string
-		for _, e := range a[0].x.(*array).elems {
+		for _, e := range elems {
 			switch {
 			case !e.null:
 				parts = append(parts, write(e))
@@ -227,9 +243,12 @@ func arrayToText(b *builder, n *node) any {
 }
 
 // textToArray is string_to_array: a null separator parts every character, an empty one none.
-func textToArray(text, separator, null datum) (datum, *Fault) {
+func textToArray(w *work, text, separator, null datum) (datum, *Fault) {
 	if text.null {
 		return nullDatum, nil
+	}
+	if fault := w.charge(3 * parsing * (1 + strings.Count(text.s, separator.s))); fault != nil {
+		return datum{}, fault
 	}
 	var parts []string
 	switch {

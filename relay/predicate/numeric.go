@@ -130,21 +130,41 @@ func numericIn(s string) (datum, *Fault) {
 	if !ok {
 		return datum{}, numberFault(s, "numeric")
 	}
-	if strings.Trim(digits, "0") == "" && scale < 0 && scale > -1<<30+1 {
+	return placePoint(sign, digits, scale)
+}
+
+// maxExpanded is by how many digits an exponent may lengthen a number, which is read where 1e308 is. Else a short text
+// would take a long time and much memory.
+const maxExpanded = 400
+
+// placePoint is the canonical text of digits / 10^scale.
+func placePoint(sign, digits string, scale int) (datum, *Fault) {
+	long := len(digits) + maxExpanded
+	digits = strings.TrimLeft(digits, "0")
+	switch {
+	case digits == "" && scale < 0 && scale > -1<<30+1:
 		return datum{s: "0"}, nil
-	}
-	if scale < -maxDigits-1 || scale > 4*maxDigits || len(digits) > 4*maxDigits {
+	case scale > maxScale || len(digits)-scale > maxDigits:
 		return datum{}, faultNumeric
+	case max(scale, len(digits)-scale) > long:
+		return datum{}, inexact("a number of this many digits isn't read for each row")
+	case digits == "":
+		sign = ""
 	}
-	coef, _ := new(big.Int).SetString(sign+digits, 10)
-	d := decimal{coef, scale}
 	if scale < 0 {
-		d = d.rescale(0)
+		digits += strings.Repeat("0", -scale)
+		scale = 0
 	}
-	if d.scale > maxScale {
-		return datum{}, faultNumeric
+	if len(digits) <= scale {
+		digits = strings.Repeat("0", scale+1-len(digits)) + digits
 	}
-	return d.text()
+	if digits == "" {
+		digits = "0"
+	}
+	if scale > 0 {
+		digits = digits[:len(digits)-scale] + "." + digits[len(digits)-scale:]
+	}
+	return datum{s: sign + digits}, nil
 }
 
 // numberFault is that of a text that is no decimal number; one of the newer forms may be one.

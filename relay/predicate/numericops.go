@@ -1,6 +1,12 @@
 package predicate
 
-import "math/big"
+import (
+	"math"
+	"math/big"
+	"slices"
+	"strconv"
+	"strings"
+)
 
 func numericAdd(a, b datum) (datum, *Fault) {
 	if special(a.s) || special(b.s) {
@@ -11,6 +17,9 @@ func numericAdd(a, b datum) (datum, *Fault) {
 			return a, nil
 		}
 		return b, nil
+	}
+	if long(a.s, b.s) {
+		return datum{}, faultLong
 	}
 	x, y := aligned(a.s, b.s)
 	return decimal{new(big.Int).Add(x.coef, y.coef), x.scale}.text()
@@ -53,6 +62,9 @@ func numericMul(a, b datum) (datum, *Fault) {
 	if special(a.s) || special(b.s) {
 		return datum{s: signed(numericSign(a.s) * numericSign(b.s))}, nil
 	}
+	if long(a.s, b.s) {
+		return datum{}, faultLong
+	}
 	x, y := toDecimal(a.s), toDecimal(b.s)
 	return decimal{new(big.Int).Mul(x.coef, y.coef), x.scale + y.scale}.text()
 }
@@ -73,6 +85,9 @@ func numericDiv(a, b datum) (datum, *Fault) {
 		return datum{s: "0"}, nil
 	case numericSign(b.s) == 0:
 		return datum{}, faultZero
+	}
+	if long(a.s, b.s) {
+		return datum{}, faultLong
 	}
 	x, y := toDecimal(a.s), toDecimal(b.s)
 	scale := divScale(a.s, b.s, x.scale, y.scale)
@@ -108,6 +123,9 @@ func numericMod(a, b datum) (datum, *Fault) {
 	case special(b.s):
 		return a, nil
 	}
+	if long(a.s, b.s) {
+		return datum{}, faultLong
+	}
 	x, y := aligned(a.s, b.s)
 	return decimal{new(big.Int).Rem(x.coef, y.coef), x.scale}.text()
 }
@@ -119,6 +137,9 @@ func numericRound(a datum, scale int, trunc bool) (datum, *Fault) {
 	}
 	if scale > 2000 || scale < -2000 {
 		return datum{}, inexact("versions differ in scales beyond 2000")
+	}
+	if long(a.s) {
+		return datum{}, faultLong
 	}
 	d := toDecimal(a.s)
 	switch {
@@ -163,6 +184,9 @@ func numericFloor(a datum, up bool) (datum, *Fault) {
 	if special(a.s) {
 		return a, nil
 	}
+	if long(a.s) {
+		return datum{}, faultLong
+	}
 	d := toDecimal(a.s)
 	q, r := new(big.Int).QuoRem(d.coef, pow10(d.scale), new(big.Int))
 	switch {
@@ -182,9 +206,29 @@ func numericToInt(a datum, low, high int64, out *Fault) (datum, *Fault) {
 	if e, _, ok := leading(a.s); ok && e > 20 {
 		return datum{}, out
 	}
-	d := toDecimal(a.s).rescale(0)
-	if !d.coef.IsInt64() || d.coef.Int64() < low || d.coef.Int64() > high {
+	digits, negative := strings.CutPrefix(a.s, "-")
+	whole, fraction, _ := strings.Cut(digits, ".")
+	n, err := strconv.ParseUint(whole, 10, 64)
+	if err != nil || n == math.MaxUint64 {
 		return datum{}, out
 	}
-	return datum{i: d.coef.Int64()}, nil
+	if fraction != "" && fraction[0] >= '5' {
+		n++
+	}
+	switch {
+	case negative && n <= uint64(-(low+1))+1:
+		return datum{i: -int64(n)}, nil
+	case !negative && n <= uint64(high):
+		return datum{i: int64(n)}, nil
+	}
+	return datum{}, out
+}
+
+// maxOperand is how many characters an operand of arithmetic may have; it takes time by the square of that.
+const maxOperand = 2000
+
+var faultLong = inexact("numbers of more than 2000 digits are not computed with for each row")
+
+func long(numbers ...string) bool {
+	return slices.ContainsFunc(numbers, func(s string) bool { return len(s) > maxOperand })
 }

@@ -102,7 +102,7 @@ func Compile(text string, r *relay.Relation, options Options) (p *Predicate, err
 	})
 	slices.Sort(p.columns)
 	p.columns = slices.Compact(p.columns)
-	newBuilder(p, datum{x: emptyObject}, slices.Repeat([]datum{nullDatum}, len(p.params))).truth(p.root)
+	newBuilder(p.types, datum{x: emptyObject}, slices.Repeat([]datum{nullDatum}, len(p.params))).truth(p.root)
 	return p, nil
 }
 

@@ -61,7 +61,7 @@ func constantOf(n *node, value datum) *node {
 
 // settle puts the value in the expression's place, and into the key.
 func (r *reducer) settle(n *node) *node {
-	d, fault := r.compose(n)(nil)
+	d, fault := r.compose(n)(nil, r.work)
 	text := ""
 	switch {
 	case fault != nil:
@@ -82,7 +82,7 @@ func (r *reducer) settle(n *node) *node {
 
 // fixed is like settle for an expression whose operands are in the key.
 func (r *reducer) fixed(n *node) *node {
-	d, fault := r.compose(n)(nil)
+	d, fault := r.compose(n)(nil, r.work)
 	if fault != nil {
 		return n
 	}
@@ -233,6 +233,6 @@ func (b *Bound) Constant() (t Truth, ok bool) {
 	if b.root.depends() {
 		return False, false
 	}
-	t, _ = b.truth(nil)
+	t, _ = b.truth(nil, nil)
 	return t, true
 }

@@ -22,7 +22,7 @@ var likes = map[string]bool{"textlike": true, "textnlike": true, "namelike": tru
 // mayRaise tells whether an operator may raise an error for some operands.
 func (b *builder) mayRaise(n *node) bool {
 	if likes[n.call.name] && n.kind == kindCall && !n.args[1].depends() {
-		pattern, fault := b.value(n.args[1])(nil)
+		pattern, fault := b.value(n.args[1])(nil, b.work)
 		escapes := len(pattern.s) - len(strings.TrimRight(pattern.s, `\`))
 		return fault != nil || escapes%2 == 1
 	}
@@ -35,7 +35,7 @@ func (b *builder) mayRaise(n *node) bool {
 // tests of truth, AND, OR, NOT, and the operators of safeCalls, over columns and what doesn't depend on the row. Values are bind
 // parameters from $first on, in text form; the text holds no value. It is empty where no conjunct is of that kind.
 func (b *Bound) SafeSQL(first int) (sql string, args []string) {
-	w := &safeWriter{builder: newBuilder(b.predicate, b.claims, b.params), relation: b.predicate.relation, first: first}
+	w := &safeWriter{builder: newBuilder(b.predicate.types, b.claims, b.params), relation: b.predicate.relation, first: first}
 	var parts []string
 	for _, n := range flat(b.root, kindAnd) {
 		kept := len(w.args)
@@ -135,7 +135,7 @@ func (w *safeWriter) pair(n *node, between, after string) (string, bool) {
 
 // value is a bind parameter.
 func (w *safeWriter) value(n *node) (string, bool) {
-	d, fault := w.builder.value(n)(nil)
+	d, fault := w.builder.value(n)(nil, w.work)
 	write := w.output(n.typ)
 	if fault != nil || write == nil {
 		return "", false

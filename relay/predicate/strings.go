@@ -32,9 +32,12 @@ func texts() map[string]any {
 			return count(utf8.RuneCountInString(a.s[:i]) + 1)
 		}),
 		"text_starts_with": fn2(func(a, b datum) (datum, *Fault) { return boolean(strings.HasPrefix(a.s, b.s)), nil }),
-		"replace_text": fnN(func(a []datum) (datum, *Fault) {
+		"replace_text": fnNw(func(w *work, a []datum) (datum, *Fault) {
 			if a[1].s == "" {
 				return a[0], nil
+			}
+			if fault := w.charge(strings.Count(a[0].s, a[1].s) * len(a[2].s)); fault != nil {
+				return datum{}, fault
 			}
 			return datum{s: strings.ReplaceAll(a[0].s, a[1].s, a[2].s)}, nil
 		}),
@@ -53,7 +56,7 @@ func texts() map[string]any {
 			}
 			return datum{s: string(out)}, nil
 		}),
-		"split_part":  fnN(splitPart),
+		"split_part":  fnNw(splitPart),
 		"like_escape": fn2(likeEscape),
 		"bpchar":      fnN(func(a []datum) (datum, *Fault) { return fitChar(a[0].s, int(a[1].i)-4, a[2].i != 0) }),
 		"varchar":     fnN(func(a []datum) (datum, *Fault) { return fitVarchar(a[0].s, int(a[1].i)-4, a[2].i != 0) }),
@@ -71,8 +74,19 @@ func texts() map[string]any {
 
 func count(n int) (datum, *Fault) { return datum{i: int64(n)}, nil }
 
-func trimmer(trim func(s, set string) string) fn2 {
-	return func(a, b datum) (datum, *Fault) { return datum{s: trim(a.s, b.s)}, nil }
+func trimmer(trim func(s, set string) string) fn2w {
+	return func(w *work, a, b datum) (datum, *Fault) {
+		ascii := 0
+		for ascii < len(b.s) && b.s[ascii] < utf8.RuneSelf {
+			ascii++
+		}
+		if ascii < len(b.s) {
+			if fault := w.charge(len(a.s) * utf8.RuneCountInString(b.s)); fault != nil {
+				return datum{}, fault
+			}
+		}
+		return datum{s: trim(a.s, b.s)}, nil
+	}
 }
 
 // mapASCII changes the case of ASCII letters alone, as the collation C does.
@@ -131,7 +145,7 @@ func substring(s string, start, length int64, limited bool) (datum, *Fault) {
 	return datum{s: s}, nil
 }
 
-func splitPart(a []datum) (datum, *Fault) {
+func splitPart(w *work, a []datum) (datum, *Fault) {
 	s, separator, n := a[0].s, a[1].s, a[2].i
 	if n == 0 {
 		return datum{}, &Fault{"22023", "field position must not be zero"}
@@ -139,17 +153,26 @@ func splitPart(a []datum) (datum, *Fault) {
 	if s == "" {
 		return datum{}, nil
 	}
-	parts := []string{s}
+	parts := int64(1)
 	if separator != "" {
-		parts = strings.Split(s, separator)
+		parts += int64(strings.Count(s, separator))
+	}
+	if fault := w.charge(parsing * int(parts)); fault != nil {
+		return datum{}, fault
 	}
 	if n < 0 {
-		n += int64(len(parts)) + 1
+		n += parts + 1
 	}
-	if n < 1 || n > int64(len(parts)) {
+	if n < 1 || n > parts {
 		return datum{}, nil
 	}
-	return datum{s: parts[n-1]}, nil
+	for ; n > 1; n-- {
+		_, s, _ = strings.Cut(s, separator)
+	}
+	if separator != "" {
+		s, _, _ = strings.Cut(s, separator)
+	}
+	return datum{s: s}, nil
 }
 
 // fitChar pads or cuts to n characters; only spaces are cut where the cast isn't explicit.
@@ -182,10 +205,15 @@ func concatAny(at int) maker {
 		if write == nil {
 			b.refuse(n, "values of type "+b.display(n.args[at].typ)+" are not supported here")
 		}
-		if at == 0 {
-			return fn2(func(x, y datum) (datum, *Fault) { return datum{s: write(x) + y.s}, nil })
-		}
-		return fn2(func(x, y datum) (datum, *Fault) { return datum{s: x.s + write(y)}, nil })
+		return fn2w(func(w *work, x, y datum) (datum, *Fault) {
+			if fault := w.charge(x.whole() + y.whole()); fault != nil {
+				return datum{}, fault
+			}
+			if at == 0 {
+				return datum{s: write(x) + y.s}, nil
+			}
+			return datum{s: x.s + write(y)}, nil
+		})
 	}
 }
 

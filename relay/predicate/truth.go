@@ -8,7 +8,7 @@ func (b *builder) truth(n *node) truthOf {
 		return b.truthCompose(n)
 	}
 	t := Failed
-	d, fault := b.value(n)(nil)
+	d, fault := b.value(n)(nil, b.work)
 	if fault == nil {
 		t = d.truth()
 	}
@@ -16,7 +16,7 @@ func (b *builder) truth(n *node) truthOf {
 }
 
 func fixedTruth(t Truth, fault *Fault) truthOf {
-	return func([]relay.Value) (Truth, *Fault) { return t, fault }
+	return func([]relay.Value, *work) (Truth, *Fault) { return t, fault }
 }
 
 func (b *builder) truthCompose(n *node) truthOf {
@@ -41,8 +41,8 @@ func (b *builder) truthCompose(n *node) truthOf {
 		}
 	}
 	f := b.compose(n)
-	return func(row []relay.Value) (Truth, *Fault) {
-		d, fault := f(row)
+	return func(row []relay.Value, w *work) (Truth, *Fault) {
+		d, fault := f(row, w)
 		if fault != nil {
 			return Failed, fault
 		}
@@ -54,13 +54,16 @@ func (b *builder) truthCompose(n *node) truthOf {
 func (b *builder) comparison(f comparison, n *node) truthOf {
 	x, y := b.value(n.args[0]), b.value(n.args[1])
 	cmp, op := f.cmp, f.op
+	if oid := n.args[0].typ; !b.fixed(oid) && !textual(b.baseOf(oid)) {
+		return b.counted(f, x, y, oid)
+	}
 	if !n.args[1].depends() {
-		if c, fault := y(nil); fault == nil && !c.null {
+		if c, fault := y(nil, b.work); fault == nil && !c.null {
 			if column := strip(n.args[0]); f.bytes && column.kind == kindColumn && (op == eq || op == ne) {
 				return sameText(column.number, c.s, op == ne)
 			}
-			return func(row []relay.Value) (Truth, *Fault) {
-				a, fault := x(row)
+			return func(row []relay.Value, w *work) (Truth, *Fault) {
+				a, fault := x(row, w)
 				if fault != nil {
 					return Failed, fault
 				}
@@ -71,12 +74,12 @@ func (b *builder) comparison(f comparison, n *node) truthOf {
 			}
 		}
 	}
-	return func(row []relay.Value) (Truth, *Fault) {
-		a, fault := x(row)
+	return func(row []relay.Value, w *work) (Truth, *Fault) {
+		a, fault := x(row, w)
 		if fault != nil {
 			return Failed, fault
 		}
-		c, fault := y(row)
+		c, fault := y(row, w)
 		if fault != nil {
 			return Failed, fault
 		}
@@ -87,9 +90,31 @@ func (b *builder) comparison(f comparison, n *node) truthOf {
 	}
 }
 
+// counted is a comparison of arrays, documents or ranges.
+func (b *builder) counted(f comparison, x, y evaluate, oid uint32) truthOf {
+	steps := b.steps(oid)
+	return func(row []relay.Value, w *work) (Truth, *Fault) {
+		a, fault := x(row, w)
+		if fault != nil {
+			return Failed, fault
+		}
+		c, fault := y(row, w)
+		if fault != nil {
+			return Failed, fault
+		}
+		if a.null || c.null {
+			return Null, nil
+		}
+		if fault := steps(w, a, c); fault != nil {
+			return Failed, fault
+		}
+		return truthIf(f.op.holds(f.cmp(a, c))), nil
+	}
+}
+
 // sameText compares a column's text with a constant's.
 func sameText(i int, text string, not bool) truthOf {
-	return func(row []relay.Value) (Truth, *Fault) {
+	return func(row []relay.Value, w *work) (Truth, *Fault) {
 		v := &row[i]
 		if v.Kind != relay.ValueText {
 			d, fault := absent(v.Kind)
@@ -108,7 +133,7 @@ func (b *builder) junction(n *node, stops, goesOn Truth) truthOf {
 	for _, arg := range n.args {
 		f := b.truth(arg)
 		if !arg.depends() {
-			t, fault := f(nil)
+			t, fault := f(nil, b.work)
 			if fault == nil && t == goesOn {
 				continue
 			}
@@ -126,10 +151,10 @@ func (b *builder) junction(n *node, stops, goesOn Truth) truthOf {
 	case 1:
 		return all[0]
 	}
-	return func(row []relay.Value) (Truth, *Fault) {
+	return func(row []relay.Value, w *work) (Truth, *Fault) {
 		result := goesOn
 		for _, f := range all {
-			t, fault := f(row)
+			t, fault := f(row, w)
 			if fault != nil {
 				return Failed, fault
 			}
@@ -146,8 +171,8 @@ func (b *builder) junction(n *node, stops, goesOn Truth) truthOf {
 
 func (b *builder) not(n *node) truthOf {
 	f := b.truth(n.args[0])
-	return func(row []relay.Value) (Truth, *Fault) {
-		t, fault := f(row)
+	return func(row []relay.Value, w *work) (Truth, *Fault) {
+		t, fault := f(row, w)
 		switch {
 		case fault != nil:
 			return Failed, fault
@@ -169,7 +194,7 @@ func (b *builder) isNull(n *node) truthOf {
 	arg, not := n.args[0], n.flag
 	if column := strip(arg); column.kind == kindColumn {
 		i := column.number
-		return func(row []relay.Value) (Truth, *Fault) {
+		return func(row []relay.Value, w *work) (Truth, *Fault) {
 			if row[i].Kind == relay.ValueUnchanged {
 				// Only a value that is stored out of line is left out, and null isn't.
 				return truthIf(not), nil
@@ -178,8 +203,8 @@ func (b *builder) isNull(n *node) truthOf {
 		}
 	}
 	f := b.value(arg)
-	return func(row []relay.Value) (Truth, *Fault) {
-		d, fault := f(row)
+	return func(row []relay.Value, w *work) (Truth, *Fault) {
+		d, fault := f(row, w)
 		if fault != nil {
 			return Failed, fault
 		}
@@ -204,8 +229,8 @@ func (b *builder) boolTest(n *node) truthOf {
 	case isUnknown, isNotUnknown:
 		want = Null
 	}
-	return func(row []relay.Value) (Truth, *Fault) {
-		t, fault := f(row)
+	return func(row []relay.Value, w *work) (Truth, *Fault) {
+		t, fault := f(row, w)
 		if fault != nil {
 			return Failed, fault
 		}
@@ -216,19 +241,19 @@ func (b *builder) boolTest(n *node) truthOf {
 func (b *builder) distinct(n *node) truthOf {
 	x, y := b.value(n.args[0]), b.value(n.args[1])
 	equal, same := b.equal(n), n.flag
-	return func(row []relay.Value) (Truth, *Fault) {
-		a, fault := x(row)
+	return func(row []relay.Value, w *work) (Truth, *Fault) {
+		a, fault := x(row, w)
 		if fault != nil {
 			return Failed, fault
 		}
-		c, fault := y(row)
+		c, fault := y(row, w)
 		if fault != nil {
 			return Failed, fault
 		}
 		if a.null || c.null {
 			return truthIf((a.null && c.null) == same), nil
 		}
-		d, fault := equal(a, c)
+		d, fault := equal(w, a, c)
 		if fault != nil {
 			return Failed, fault
 		}
@@ -241,12 +266,12 @@ func (b *builder) distinct(n *node) truthOf {
 func (b *builder) anyAll(n *node) truthOf {
 	x, y := b.value(n.args[0]), b.value(n.args[1])
 	test, useOr := b.equal(n), n.flag
-	return func(row []relay.Value) (Truth, *Fault) {
-		a, fault := x(row)
+	return func(row []relay.Value, w *work) (Truth, *Fault) {
+		a, fault := x(row, w)
 		if fault != nil {
 			return Failed, fault
 		}
-		c, fault := y(row)
+		c, fault := y(row, w)
 		if fault != nil {
 			return Failed, fault
 		}
@@ -260,13 +285,16 @@ func (b *builder) anyAll(n *node) truthOf {
 		if a.null {
 			return Null, nil
 		}
+		if fault := w.charge(len(elems)); fault != nil {
+			return Failed, fault
+		}
 		result := truthIf(!useOr)
 		for i := range elems {
 			if elems[i].null {
 				result = Null
 				continue
 			}
-			d, fault := test(a, elems[i])
+			d, fault := test(w, a, elems[i])
 			if fault != nil {
 				return Failed, fault
 			}
