@@ -19,6 +19,8 @@ const (
 	MinSecretBytes = 32
 	// MaxTokenBytes is the longest token that is looked at.
 	MaxTokenBytes = 16 << 10
+	// maxHeaderBytes is the longest header of one, as it is encoded: it is read before anybody has signed for it.
+	maxHeaderBytes = 4 << 10
 	// MaxTried is with how many keys a token is checked at most, so that a forged one costs little.
 	MaxTried = 8
 	// DefaultLeeway is the clock difference that is tolerated where the configuration names none.
@@ -77,7 +79,7 @@ func New(c Config) (*Verifier, error) {
 	}
 	c.Leeway = max(c.Leeway, 0)
 	v := &Verifier{cfg: c, fixed: map[string][]jwt.VerificationKey{}, parser: jwt.NewParser(
-		jwt.WithValidMethods(algorithms), jwt.WithJSONNumber(), jwt.WithStrictDecoding(), jwt.WithoutClaimsValidation())}
+		jwt.WithValidMethods(algorithms), jwt.WithStrictDecoding(), jwt.WithoutClaimsValidation())}
 	if err := v.addSecret(c.Secret); err != nil {
 		return nil, err
 	}

@@ -126,6 +126,7 @@ func TestRefused(t *testing.T) {
 	}{
 		"not a token":                {token: "abc", want: ErrMalformed},
 		"too long":                   {token: signed(hs256, `{"a":"`+strings.Repeat("x", MaxTokenBytes)+`"}`, secret), want: ErrMalformed},
+		"header too long":            {token: signed(`{"alg":"HS256","a":"`+strings.Repeat("x", maxHeaderBytes*3/4)+`"}`, `{}`, secret), want: ErrMalformed},
 		"payload null":               {token: signed(hs256, `null`, secret), want: ErrMalformed},
 		"payload no object":          {token: signed(hs256, `[1]`, secret), want: ErrMalformed},
 		"another secret":             {token: signed(hs256, `{}`, []byte("another secret of thirty-two byte")), want: ErrSignature},

@@ -32,6 +32,11 @@ func BenchmarkVerify(b *testing.B) {
 	}
 	forged := signedBy(b, "ES256", pairs()[4].Signer, `{"alg":"ES256"}`, payload)
 	b.Run("ES256/forged, all keys tried", func(b *testing.B) { benchmark(b, verifier(b, Config{Keys: many}), forged, ErrSignature) })
+	longest := filled(`{"exp":1e11`, (MaxTokenBytes-maxHeaderBytes)*3/4-50)
+	b.Run("HS256/longest token", func(b *testing.B) { benchmark(b, fetched, signed(hs256, longest, secret), nil) })
+	b.Run("HS256/longest token, forged", func(b *testing.B) {
+		benchmark(b, fetched, signed(filled(`{"alg":"HS256"`, maxHeaderBytes*3/4), longest, secret[1:]), ErrSignature)
+	})
 	b.Run("RS256/unknown kid", func(b *testing.B) {
 		benchmark(b, fetched, signedBy(b, "RS256", pairs()[0].Signer, `{"alg":"RS256","kid":"made up"}`, payload), ErrUnknownKey)
 	})
@@ -43,5 +48,16 @@ func benchmark(b *testing.B, v *Verifier, token string, want error) {
 		if _, err := v.Verify(token, now); err != want {
 			b.Fatal(err)
 		}
+	}
+}
+
+// filled adds members to the beginning of an object, up to so many bytes.
+func filled(text string, size int) string {
+	for i := 0; ; i++ {
+		member := fmt.Sprintf(`,"%d":0`, i)
+		if len(text)+len(member) >= size {
+			return text + "}"
+		}
+		text += member
 	}
 }

@@ -12,53 +12,67 @@ import (
 // maxDepth is how deeply objects and arrays may be nested.
 const maxDepth = 64
 
-// exactObject tells whether text is one JSON object that has one reading. A decoder that is less strict than Postgres
-// or the issuer would take another value for what was signed: the last of two equal names (RFC 7519, section 4, lets a
-// reader refuse those), U+FFFD for half a surrogate pair or a byte that is no UTF-8, the first of two values.
-func exactObject(text []byte) bool {
-	first := bytes.TrimLeft(text, " \t\r\n")
-	if len(first) == 0 || first[0] != '{' || !utf8.Valid(text) || !paired(text) {
-		return false
+// exactObject is one JSON object that has one reading; not ok where text is anything else. A decoder that is less
+// strict than Postgres or the issuer would take another value for what was signed: the last of two equal names (RFC
+// 7519, section 4, lets a reader refuse those), U+FFFD for half a surrogate pair or a byte that is no UTF-8, the first
+// of two values. Numbers are json.Number.
+func exactObject(text []byte) (object map[string]any, ok bool) {
+	if !utf8.Valid(text) || !paired(text) {
+		return nil, false
 	}
 	decoder := json.NewDecoder(bytes.NewReader(text))
 	decoder.UseNumber()
-	if !exactValue(decoder, maxDepth) {
-		return false
+	if err := decoder.Decode(&object); err != nil || object == nil {
+		return nil, false
 	}
-	_, err := decoder.Token()
-	return err == io.EOF
+	if _, err := decoder.Token(); err != io.EOF {
+		return nil, false
+	}
+	// Of members with the same name the last alone is there.
+	count, ok := members(object, maxDepth)
+	return object, ok && count == colons(text)
 }
 
-// exactValue reads one value, at most depth levels of it.
-func exactValue(decoder *json.Decoder, depth int) bool {
-	token, err := decoder.Token()
-	delim, nested := token.(json.Delim)
-	if err != nil || !nested {
-		return err == nil
+// members counts the members of all objects in a value; not ok where it is nested more than depth levels.
+func members(value any, depth int) (count int, ok bool) {
+	object, isObject := value.(map[string]any)
+	array, isArray := value.([]any)
+	if depth == 0 && (isObject || isArray) {
+		return 0, false
 	}
-	if depth == 0 {
-		return false
+	for _, element := range object {
+		n, ok := members(element, depth-1)
+		if !ok {
+			return 0, false
+		}
+		count += 1 + n
 	}
-	seen := map[string]struct{}{}
-	for decoder.More() {
-		if delim == '{' && !fresh(decoder, seen) || !exactValue(decoder, depth-1) {
-			return false
+	for _, element := range array {
+		n, ok := members(element, depth-1)
+		if !ok {
+			return 0, false
+		}
+		count += n
+	}
+	return count, true
+}
+
+// colons counts those that stand between a member's name and its value.
+func colons(text []byte) (count int) {
+	inString := false
+	for i := 0; i < len(text); i++ {
+		switch text[i] {
+		case '\\':
+			i++ // what it escapes is in the string
+		case '"':
+			inString = !inString
+		case ':':
+			if !inString {
+				count++
+			}
 		}
 	}
-	_, err = decoder.Token() // the end, or where the text breaks off
-	return err == nil
-}
-
-// fresh reads a member's name that is none of those seen.
-func fresh(decoder *json.Decoder, seen map[string]struct{}) bool {
-	token, err := decoder.Token()
-	name, ok := token.(string)
-	if err != nil || !ok {
-		return false
-	}
-	_, again := seen[name]
-	seen[name] = struct{}{}
-	return !again
+	return count
 }
 
 // paired tells whether every escaped surrogate has its other half (RFC 8259, section 7).

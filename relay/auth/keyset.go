@@ -83,7 +83,7 @@ func parseSet(text []byte) (*keySet, error) {
 
 // rawKeys are the set's keys as they are written.
 func rawKeys(text []byte) (raw []json.RawMessage, err error) {
-	if !exactObject(text) {
+	if _, ok := exactObject(text); !ok {
 		return nil, errors.New("the answer is no JSON object, or one with a name twice")
 	}
 	var members map[string]json.RawMessage

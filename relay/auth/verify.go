@@ -30,11 +30,20 @@ func (v *Verifier) Verify(token string, now time.Time) (relay.Principal, error) 
 	return v.principal(claims, now)
 }
 
-// parse checks form and signature. Claims with numbers keep them as json.Number.
+// unread are claims that the parser leaves alone: they are read once it is known who signed them.
+type unread struct{ jwt.MapClaims }
+
+// UnmarshalJSON does nothing.
+func (*unread) UnmarshalJSON([]byte) error { return nil }
+
+// parse checks signature and form. Claims with numbers keep them as json.Number.
 func (v *Verifier) parse(token string) (jwt.MapClaims, error) {
-	var claims jwt.MapClaims // stays nil where the payload is null
+	header, rest, _ := strings.Cut(token, ".")
+	if len(header) > maxHeaderBytes {
+		return nil, ErrMalformed
+	}
 	var lookup error
-	parsed, err := v.parser.ParseWithClaims(token, &claims, func(t *jwt.Token) (any, error) {
+	_, err := v.parser.ParseWithClaims(token, &unread{}, func(t *jwt.Token) (any, error) {
 		var set jwt.VerificationKeySet
 		set.Keys, lookup = v.keys(t)
 		return set, nil
@@ -42,11 +51,23 @@ func (v *Verifier) parse(token string) (jwt.MapClaims, error) {
 	if err = v.refusal(err, lookup); err != nil {
 		return nil, err
 	}
+	payload, _, _ := strings.Cut(rest, ".")
+	members, ok := v.object(header)
+	claims, exact := v.object(payload)
 	// RFC 7515, section 4.1.11: an extension that isn't understood invalidates the token.
-	if _, critical := parsed.Header["crit"]; critical || claims == nil || !v.exact(token) {
+	if _, critical := members["crit"]; critical || !ok || !exact {
 		return nil, ErrMalformed
 	}
 	return claims, nil
+}
+
+// object reads a part of a token.
+func (v *Verifier) object(segment string) (map[string]any, bool) {
+	text, err := v.parser.DecodeSegment(segment)
+	if err != nil {
+		return nil, false
+	}
+	return exactObject(text)
 }
 
 // keys are those that may have signed the token: of its algorithm, and of its kid where they have one. The error says
@@ -72,17 +93,4 @@ func (v *Verifier) refusal(err, lookup error) error {
 		v.jwks.ring()
 	}
 	return lookup
-}
-
-// exact tells whether header and payload are JSON that everybody reads alike.
-func (v *Verifier) exact(token string) bool {
-	for range 2 {
-		segment, rest, _ := strings.Cut(token, ".")
-		text, err := v.parser.DecodeSegment(segment)
-		if err != nil || !exactObject(text) {
-			return false
-		}
-		token = rest
-	}
-	return true
 }
