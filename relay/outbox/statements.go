@@ -1,0 +1,49 @@
+package outbox
+
+// Advisory locks in the database, as triggers/functions use them.
+const (
+	lockClass  = 1885827685
+	lockBell   = 1
+	lockReader = 2
+)
+
+const (
+	// beginSQL: what record reads of the catalog is of the same snapshot as s1.
+	beginSQL  = `begin isolation level repeatable read`
+	commitSQL = `commit`
+	recordSQL = `select s1::text, closed, recorded, layouts::text from relay.record($1::bigint, $2::pg_catalog.pg_snapshot, $3::boolean)`
+	sleepSQL  = `select pg_catalog.pg_advisory_lock(1885827685, 1)`
+	wakeSQL   = `select pg_catalog.pg_advisory_unlock(1885827685, 1)`
+
+	// rowsSQL reads the rows of delivery $1, whose s0 has xmax $2 and the running transactions $3.
+	rowsSQL = `
+with b as materialized (
+  select d.s1, pg_catalog.pg_snapshot_xmax(d.s1) as high from relay.delivery d where d.n = $1::bigint
+)
+select o.xid, o.relation, o.kind, pg_catalog.max(o.at) over w, o.old, o.new
+from (
+  select f.* from b, relay.outbox f
+    where f.xid >= $2::xid8 and f.xid < b.high and pg_catalog.pg_visible_in_snapshot(f.xid, b.s1)
+  union all
+  select f.* from b, relay.outbox f
+    where f.xid = any ($3::xid8[]) and pg_catalog.pg_visible_in_snapshot(f.xid, b.s1)
+) o
+window w as (partition by o.xid)
+order by pg_catalog.max(o.id) over w, o.id`
+)
+
+// names are the prepared statements'; a pooler may lose them, so there each is sent as text.
+const (
+	recordName = "pgrelay_record"
+	rowsName   = "pgrelay_rows"
+	sleepName  = "pgrelay_sleep"
+	wakeName   = "pgrelay_wake"
+)
+
+var prepared = map[string]string{recordName: recordSQL, rowsName: rowsSQL, sleepName: sleepSQL, wakeName: wakeSQL}
+
+// The rows' columns come in binary, the rest as text.
+var (
+	binaryResult = []int16{1}
+	textResult   = []int16{0}
+)

@@ -1,0 +1,321 @@
+-- Functions that the triggers run. Part of install.sql, which see.
+
+-- ring wakes the reader at commit if it sleeps, as relay/outbox/doc.go describes. It may not fail: it runs within COMMIT.
+-- A transaction that has notified can't be prepared, so where the server allows that, the argument has to insist.
+create or replace function relay.ring() returns trigger language plpgsql as $$
+begin
+    if not pg_catalog.pg_try_advisory_xact_lock_shared(1885827685, 1)
+        and (tg_argv[0] operator(pg_catalog.=) 'on' or pg_catalog.current_setting('max_prepared_transactions') operator(pg_catalog.=) '0')
+        and pg_catalog.pg_notification_queue_usage() operator(pg_catalog.<) 0.5 then
+        perform pg_catalog.pg_notify('pgrelay', '');
+    end if;
+    return null;
+exception when others then
+    return null; -- the reader finds the change when it looks next
+end
+$$;
+
+-- put writes one row of the outbox where speed doesn't matter.
+create or replace function relay.put(relation oid, kind "char", olds text[], news text[], bell boolean) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    i bigint := nextval('relay.outbox_id');
+begin
+    if i >= 4611686018427387904 then
+        return;
+    end if;
+    if bell or i & 15 = 0 then
+        perform relay.keep_budget();
+    end if;
+    execute format('insert into relay.outbox_%s values ($1, pg_current_xact_id(), clock_timestamp(), $2, $3, $4, $5, $6)', (i >> 32) % 3)
+        using i, relation, kind, bell, olds, news;
+end
+$$;
+
+-- close ends the epoch: nothing is captured until the reader has begun another one.
+create or replace function relay.close() returns void language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    perform pg_advisory_xact_lock_shared(1885827685, 4); -- not while the sequence is turned
+    perform setval('relay.outbox_id', 4611686018427387904);
+end
+$$;
+
+-- keep_budget closes the outbox when it is larger than the operator allows.
+create or replace function relay.keep_budget() returns void language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    s record;
+begin
+    select budget, policy into s from relay.state;
+    if pg_total_relation_size('relay.outbox_0') + pg_total_relation_size('relay.outbox_1') + pg_total_relation_size('relay.outbox_2') > s.budget then
+        if s.policy = 'error' then
+            raise exception 'the outbox is larger than its budget of % bytes', s.budget
+                using hint = 'Start the relay, which empties it, or raise relay.state.budget.';
+        end if;
+        perform relay.close();
+    end if;
+end
+$$;
+
+-- fault records that a change of a table wasn't captured. It returns what the application is to be told, null by default.
+create or replace function relay.fault(relation oid, problem text) returns text
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    begin
+        if (select policy from relay.state) = 'error' then
+            return problem;
+        end if;
+        perform relay.put(relation, 'X', null, array[problem], true);
+    exception when others then
+        perform relay.close();
+    end;
+    raise log 'pgrelay: a change of % was not captured, clients load it anew: %', relation::regclass, problem;
+    return null;
+end
+$$;
+
+-- capture is the trigger for each statement. A statement of up to 128 rows is one row of the outbox.
+-- What writes to the outbox for the first time in a transaction does so in a subtransaction, so that nothing that is wrong
+-- with the outbox can make the application's statement fail. Later writes needn't: the table is locked against changes by
+-- then, and a subtransaction for each statement would overflow what Postgres keeps of them at hand (64).
+create or replace function relay.capture() returns trigger language plpgsql security definer
+    set search_path = pg_catalog, pg_temp
+    set datestyle = 'ISO, MDY' set timezone = 'UTC' set intervalstyle = 'postgres' set extra_float_digits = 1
+    set bytea_output = 'hex' set lc_monetary = 'C'
+as $$
+declare
+    i bigint;
+    x xid8;
+    mark text;
+    without jsonb := nullif(tg_argv[0], '');
+    olds text[];
+    news text[];
+    packed boolean := false;
+    problem text;
+    old_row text;
+    new_row text;
+    old_cursor refcursor;
+    new_cursor refcursor;
+    bytes bigint := 0;
+    bell boolean := true;
+begin
+    begin
+        if tg_op <> 'INSERT' then
+            olds := array(select case when without is null then (o.*)::text else jsonb_populate_record(o.*, without)::text end from old_rows o limit 129);
+        end if;
+        if tg_op <> 'DELETE' then
+            news := array(select case when without is null then (n.*)::text else jsonb_populate_record(n.*, without)::text end from new_rows n limit 129);
+        end if;
+        if coalesce(cardinality(news), cardinality(olds)) <= 128
+            and coalesce(pg_column_size(olds), 0) + coalesce(pg_column_size(news), 0) <= 262144 then
+            if tg_argv[1] = 'suppress' and tg_op = 'UPDATE' then
+                select array_agg(u.o), array_agg(u.n) into olds, news from unnest(olds, news) u(o, n) where u.o <> u.n;
+            end if;
+            if coalesce(cardinality(news), cardinality(olds), 0) = 0 then
+                return null;
+            end if;
+            i := nextval('relay.outbox_id');
+            if i >= 4611686018427387904 then
+                return null;
+            end if;
+            if i & 255 = 0 then
+                perform relay.keep_budget();
+            end if;
+            x := pg_current_xact_id();
+            mark := x::text || '/' || (i >> 32);
+            if current_setting('relay.xact', true) is distinct from mark then
+                case (i >> 32) % 3
+                when 0 then insert into relay.outbox_0 values (i, x, clock_timestamp(), tg_relid, tg_op::"char", true, olds, news);
+                when 1 then insert into relay.outbox_1 values (i, x, clock_timestamp(), tg_relid, tg_op::"char", true, olds, news);
+                else insert into relay.outbox_2 values (i, x, clock_timestamp(), tg_relid, tg_op::"char", true, olds, news);
+                end case;
+                perform set_config('relay.xact', mark, true);
+                return null;
+            end if;
+            packed := true;
+        end if;
+    exception when others then
+        null; -- row by row, then
+    end;
+    if packed then
+        case (i >> 32) % 3
+        when 0 then insert into relay.outbox_0 values (i, x, clock_timestamp(), tg_relid, tg_op::"char", false, olds, news);
+        when 1 then insert into relay.outbox_1 values (i, x, clock_timestamp(), tg_relid, tg_op::"char", false, olds, news);
+        else insert into relay.outbox_2 values (i, x, clock_timestamp(), tg_relid, tg_op::"char", false, olds, news);
+        end case;
+        return null;
+    end if;
+
+    begin
+        olds := null;
+        news := null;
+        if tg_op <> 'INSERT' then
+            open old_cursor no scroll for
+                select case when without is null then (o.*)::text else jsonb_populate_record(o.*, without)::text end from old_rows o;
+        end if;
+        if tg_op <> 'DELETE' then
+            open new_cursor no scroll for
+                select case when without is null then (n.*)::text else jsonb_populate_record(n.*, without)::text end from new_rows n;
+        end if;
+        loop
+            if tg_op <> 'INSERT' then
+                fetch old_cursor into old_row;
+                exit when not found;
+                olds := array_append(olds, old_row);
+                bytes := bytes + octet_length(old_row);
+            end if;
+            if tg_op <> 'DELETE' then
+                fetch new_cursor into new_row;
+                exit when not found;
+                news := array_append(news, new_row);
+                bytes := bytes + octet_length(new_row);
+            end if;
+            if bytes > 262144 or coalesce(cardinality(news), cardinality(olds)) >= 128 then
+                if tg_argv[1] = 'suppress' and tg_op = 'UPDATE' then
+                    select array_agg(u.o), array_agg(u.n) into olds, news from unnest(olds, news) u(o, n) where u.o <> u.n;
+                end if;
+                if coalesce(cardinality(news), cardinality(olds), 0) > 0 then
+                    perform relay.put(tg_relid, tg_op::"char", olds, news, bell);
+                    bell := false;
+                end if;
+                olds := null;
+                news := null;
+                bytes := 0;
+            end if;
+        end loop;
+        if tg_argv[1] = 'suppress' and tg_op = 'UPDATE' then
+            select array_agg(u.o), array_agg(u.n) into olds, news from unnest(olds, news) u(o, n) where u.o <> u.n;
+        end if;
+        if coalesce(cardinality(news), cardinality(olds), 0) > 0 then
+            perform relay.put(tg_relid, tg_op::"char", olds, news, bell);
+        end if;
+        if tg_op <> 'INSERT' then
+            close old_cursor;
+        end if;
+        if tg_op <> 'DELETE' then
+            close new_cursor;
+        end if;
+        return null;
+    exception when others then
+        problem := sqlerrm;
+    end;
+    begin
+        problem := relay.fault(tg_relid, problem);
+    exception when others then
+        begin
+            perform setval('relay.outbox_id', 4611686018427387904);
+        exception when others then
+            raise warning 'pgrelay: a change of % was not captured, and this could not be recorded: %', tg_relid::regclass, sqlerrm
+                using hint = 'Run install.sql again; clients load everything anew.';
+        end;
+        problem := null;
+    end;
+    if problem is not null then
+        raise exception 'pgrelay: the change could not be captured: %', problem
+            using hint = 'relay.state.policy = ''skip'' lets the statement through and has clients load the table anew.';
+    end if;
+    return null;
+end
+$$;
+
+-- capture_row is the trigger for each row, where there are no transition tables: partitions, inheritance, foreign tables.
+create or replace function relay.capture_row() returns trigger language plpgsql security definer
+    set search_path = pg_catalog, pg_temp
+    set datestyle = 'ISO, MDY' set timezone = 'UTC' set intervalstyle = 'postgres' set extra_float_digits = 1
+    set bytea_output = 'hex' set lc_monetary = 'C'
+as $$
+declare
+    i bigint;
+    x xid8;
+    mark text;
+    without jsonb := nullif(tg_argv[0], '');
+    olds text[];
+    news text[];
+    problem text;
+begin
+    begin
+        if tg_op <> 'INSERT' then
+            olds := array[case when without is null then old::text else jsonb_populate_record(old, without)::text end];
+        end if;
+        if tg_op <> 'DELETE' then
+            news := array[case when without is null then new::text else jsonb_populate_record(new, without)::text end];
+        end if;
+        if tg_argv[1] = 'suppress' and olds = news then
+            return null;
+        end if;
+        i := nextval('relay.outbox_id');
+        if i >= 4611686018427387904 then
+            return null;
+        end if;
+        if i & 255 = 0 then
+            perform relay.keep_budget();
+        end if;
+        x := pg_current_xact_id();
+        mark := x::text || '/' || (i >> 32);
+        if current_setting('relay.xact', true) is distinct from mark then
+            case (i >> 32) % 3
+            when 0 then insert into relay.outbox_0 values (i, x, clock_timestamp(), tg_relid, tg_op::"char", true, olds, news);
+            when 1 then insert into relay.outbox_1 values (i, x, clock_timestamp(), tg_relid, tg_op::"char", true, olds, news);
+            else insert into relay.outbox_2 values (i, x, clock_timestamp(), tg_relid, tg_op::"char", true, olds, news);
+            end case;
+            perform set_config('relay.xact', mark, true);
+            return null;
+        end if;
+    exception when others then
+        problem := sqlerrm;
+    end;
+    if problem is null then
+        case (i >> 32) % 3
+        when 0 then insert into relay.outbox_0 values (i, x, clock_timestamp(), tg_relid, tg_op::"char", false, olds, news);
+        when 1 then insert into relay.outbox_1 values (i, x, clock_timestamp(), tg_relid, tg_op::"char", false, olds, news);
+        else insert into relay.outbox_2 values (i, x, clock_timestamp(), tg_relid, tg_op::"char", false, olds, news);
+        end case;
+        return null;
+    end if;
+    begin
+        problem := relay.fault(tg_relid, problem);
+    exception when others then
+        begin
+            perform setval('relay.outbox_id', 4611686018427387904);
+        exception when others then
+            raise warning 'pgrelay: a change of % was not captured, and this could not be recorded: %', tg_relid::regclass, sqlerrm
+                using hint = 'Run install.sql again; clients load everything anew.';
+        end;
+        problem := null;
+    end;
+    if problem is not null then
+        raise exception 'pgrelay: the change could not be captured: %', problem
+            using hint = 'relay.state.policy = ''skip'' lets the statement through and has clients load the table anew.';
+    end if;
+    return null;
+end
+$$;
+
+create or replace function relay.capture_truncate() returns trigger language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    problem text;
+begin
+    begin
+        perform relay.put(tg_relid, 'T', null, null, true);
+        return null;
+    exception when others then
+        problem := sqlerrm;
+    end;
+    begin
+        problem := relay.fault(tg_relid, problem);
+    exception when others then
+        begin
+            perform setval('relay.outbox_id', 4611686018427387904);
+        exception when others then
+            raise warning 'pgrelay: a change of % was not captured, and this could not be recorded: %', tg_relid::regclass, sqlerrm
+                using hint = 'Run install.sql again; clients load everything anew.';
+        end;
+        problem := null;
+    end;
+    if problem is not null then
+        raise exception 'pgrelay: the change could not be captured: %', problem
+            using hint = 'relay.state.policy = ''skip'' lets the statement through and has clients load the table anew.';
+    end if;
+    return null;
+end
+$$;
+

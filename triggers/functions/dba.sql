@@ -1,0 +1,247 @@
+-- Functions of the DBA. Part of install.sql, which see.
+
+-- enable_table captures a table from its commit on; again with other options: with these. exclude: columns that never leave
+-- the table. suppress_redundant: updates that change nothing are left out. level: statement or row; null chooses.
+create or replace function relay.enable_table(relation regclass, exclude text[] default '{}', suppress_redundant boolean default false,
+    level text default null) returns text language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    c record;
+    blockers text;
+    without text := '';
+    args text;
+    leaf regclass;
+begin
+    select k.oid, k.relkind, k.relpersistence, k.relispartition, k.relreplident, n.nspname into c
+        from pg_class k join pg_namespace n on n.oid = k.relnamespace where k.oid = relation;
+    if c.relkind not in ('r', 'p', 'f') then
+        raise exception '% is not a table', relation using errcode = 'wrong_object_type';
+    elsif c.relpersistence <> 'p' then
+        raise exception '% is not permanent: it is emptied without a trigger', relation using errcode = 'wrong_object_type',
+            hint = format('alter table %s set logged;', relation);
+    elsif c.nspname in ('relay', 'pg_catalog', 'information_schema') then
+        raise exception '% belongs to the server or to the relay', relation using errcode = 'wrong_object_type';
+    elsif c.relispartition then
+        raise exception '% is a partition: its changes are captured with its root''s', relation using errcode = 'wrong_object_type',
+            hint = format('select relay.enable_table(%L);', (select relid from pg_partition_ancestors(relation) relid order by 1 offset 0 limit 1));
+    elsif level not in ('statement', 'row') then
+        raise exception 'level is statement or row, not %', level;
+    end if;
+    -- An insert of a key's new holder may then come before the delete of its old one.
+    select string_agg(format('%I', i.relname), ', ') into blockers from pg_index x join pg_class i on i.oid = x.indexrelid
+        where x.indrelid = relation and not x.indimmediate
+          and (x.indisreplident or x.indisprimary and c.relreplident <> 'i');
+    if blockers is not null then
+        raise exception 'the key of % is deferrable (%): changes can''t be put into an order that keeps it unique', relation, blockers
+            using errcode = 'object_not_in_prerequisite_state',
+            hint = format('alter table %s drop constraint %s, add primary key (…);', relation, blockers);
+    end if;
+    exclude := coalesce(exclude, '{}');
+    select string_agg(format('%I', e), ', ') into blockers from unnest(exclude) e
+        where not exists (select from pg_attribute a where a.attrelid = relation and a.attname = e and a.attnum > 0 and not a.attisdropped);
+    if blockers is not null then
+        raise exception '% has no column %', relation, blockers using errcode = 'undefined_column';
+    end if;
+    select string_agg(format('%I', a.attname), ', ') into blockers from pg_attribute a
+        where a.attrelid = relation and a.attname = any (exclude)
+          and exists (select from pg_index x where x.indrelid = relation and (x.indisreplident or x.indisprimary) and a.attnum = any (x.indkey::int2[]));
+    if blockers is not null then
+        raise exception '% belongs to the key of %: without it no row can be told from another', blockers, relation;
+    end if;
+    select string_agg(format('%I', a.attname), ', ') into blockers from pg_attribute a join pg_type t on t.oid = a.atttypid
+        where a.attrelid = relation and a.attname = any (exclude) and t.typtype = 'd';
+    if blockers is not null then
+        raise exception '% can''t be excluded: its type is a domain, which may forbid null', blockers
+            using hint = 'Give the column the domain''s base type and a constraint of its own.';
+    end if;
+    if cardinality(exclude) > 0 then
+        select jsonb_object_agg(e, null) into without from unnest(exclude) e;
+    end if;
+    if relay.by_row(relation) is not null then
+        if level = 'statement' then
+            raise exception '% can''t be captured by statement: %', relation, relay.by_row(relation);
+        end if;
+        level := 'row';
+    end if;
+    level := coalesce(level, case when exists (select from pg_trigger t where t.tgrelid = relation and not t.tgisinternal
+        and t.tgtype & 67 = 1 and t.tgname !~ '^!relay_') then 'row' else 'statement' end); -- after, for each row
+    if exists (select from relay.captured k where k.relation = c.oid and k.level = enable_table.level and k.excluded = exclude
+        and k.suppress_redundant = enable_table.suppress_redundant) and relay.table_problem(relation) is null then
+        return level;
+    end if;
+    args := format('%L, %L', coalesce(without, ''), case when suppress_redundant then 'suppress' else '' end);
+
+    perform relay.drop_triggers(relation);
+    if level = 'statement' then
+        execute format('create trigger "!relay_insert" after insert on %s referencing new table as new_rows
+            for each statement execute function relay.capture(%s)', relation, args);
+        execute format('create trigger "!relay_update" after update on %s referencing old table as old_rows new table as new_rows
+            for each statement execute function relay.capture(%s)', relation, args);
+        execute format('create trigger "!relay_delete" after delete on %s referencing old table as old_rows
+            for each statement execute function relay.capture(%s)', relation, args);
+        execute format('alter table %s enable always trigger "!relay_insert", enable always trigger "!relay_update",
+            enable always trigger "!relay_delete"', relation);
+    else
+        execute format('create trigger "!relay_row" after insert or update or delete on %s for each row execute function relay.capture_row(%s)',
+            relation, args);
+        execute format('alter %stable %s enable always trigger "!relay_row"', case when c.relkind = 'f' then 'foreign ' end, relation);
+    end if;
+    for leaf in select relay.leaves(relation) loop
+        if (select relkind from pg_class where oid = leaf) = 'f' and current_setting('server_version_num')::int < 160000 then
+            raise notice 'TRUNCATE of % can''t be captured before Postgres 16', leaf;
+            continue;
+        end if;
+        execute format('create or replace trigger "!relay_truncate" after truncate on %s for each statement execute function relay.capture_truncate()', leaf);
+        execute format('alter table %s enable always trigger "!relay_truncate"', leaf);
+    end loop;
+    if c.relkind = 'f' then
+        raise notice 'of % only writes through this database are captured, and they aren''t atomic with the remote write', relation;
+    end if;
+
+    insert into relay.captured as k values (relation, relation::text, level, exclude, suppress_redundant)
+        on conflict on constraint captured_pkey do update
+        set name = excluded.name, level = excluded.level, excluded = excluded.excluded, suppress_redundant = excluded.suppress_redundant, enabled = now();
+    -- What was written before isn't in the outbox: who follows the table loads it anew.
+    perform relay.put(relation, 'X', null, array['the table was enabled'], true);
+    return level;
+end
+$$;
+
+-- by_row says why a table can't be captured by statement; null where it can.
+create or replace function relay.by_row(relation regclass) returns text language sql stable set search_path = pg_catalog, pg_temp as $$
+    select case
+        when c.relkind = 'f' then 'a foreign table has no transition tables'
+        when c.relkind = 'p' then 'it is partitioned, and writes to a partition alone would go unseen'
+        when c.relispartition then 'it is a partition, and writes through its root would go unseen'
+        when exists (select from pg_inherits i where c.oid in (i.inhparent, i.inhrelid)) then 'it inherits or is inherited'
+        when exists (select from pg_subscription_rel s where s.srrelid = c.oid) then 'a subscription writes to it, which fires no statement triggers'
+        end
+    from pg_class c where c.oid = relation
+$$;
+
+-- leaves are the tables that a TRUNCATE may name or reach: the table, and all of its partitions.
+create or replace function relay.leaves(relation regclass) returns setof regclass language sql stable set search_path = pg_catalog, pg_temp as $$
+    select t.relid from pg_partition_tree(relation) t union select relation
+$$;
+
+create or replace function relay.drop_triggers(relation regclass) returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    t record;
+begin
+    for t in select g.tgname, g.tgrelid::regclass as place from pg_trigger g
+        where g.tgrelid in (select relay.leaves(relation)) and g.tgname ~ '^!relay_' and g.tgparentid = 0 loop
+        execute format('drop trigger %I on %s', t.tgname, t.place);
+    end loop;
+end
+$$;
+
+-- disable_table ends the capture of a table at its commit. One that isn't captured, or is gone, is no error.
+create or replace function relay.disable_table(relation regclass) returns boolean language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    perform relay.drop_triggers(relation);
+    delete from relay.captured k where k.relation = disable_table.relation;
+    if found then
+        perform relay.put(relation, 'X', null, array['the table was disabled'], true);
+    end if;
+    return found;
+end
+$$;
+
+-- doorbell says whether writers wake the reader when it sleeps. auto, the default: where the server allows no prepared
+-- transactions, since one that has notified can't be prepared. on: there, too. off: the reader looks by itself.
+create or replace function relay.doorbell(mode text) returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    k int;
+begin
+    if mode not in ('auto', 'on', 'off') then
+        raise exception 'doorbell is auto, on or off, not %', mode;
+    end if;
+    for k in 0..2 loop
+        execute format('drop trigger if exists ring on relay.outbox_%s', k);
+        continue when mode = 'off';
+        execute format('create constraint trigger ring after insert on relay.outbox_%s deferrable initially deferred
+            for each row when (new.bell) execute function relay.ring(%L)', k, mode);
+        execute format('alter table relay.outbox_%s enable always trigger ring', k);
+    end loop;
+end
+$$;
+
+-- grant_reader lets a role read the outbox and do what the relay must; it owns nothing and writes to no table itself.
+create or replace function relay.grant_reader(reader name) returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    execute format('grant usage on schema relay to %I', reader);
+    execute format('grant select on all tables in schema relay to %I', reader);
+    execute format('grant select on sequence relay.outbox_id to %I', reader);
+    execute format('grant execute on function relay.record(bigint, pg_snapshot, boolean), relay.turn(),
+        relay.begin_epoch(text), relay.finish_epoch(text, bigint), relay.status() to %I', reader);
+end
+$$;
+
+-- table_problem says what keeps a captured table's changes from being seen; null where nothing does.
+create or replace function relay.table_problem(relation oid) returns text language sql stable set search_path = pg_catalog, pg_temp as $$
+    select case
+        when c.oid is null then 'the table is gone'
+        when k.level = 'statement' and relay.by_row(c.oid) is not null then 'it is captured by statement, but ' || relay.by_row(c.oid)
+        when wrong.list is not null then wrong.list
+        when exists (select from pg_index x where x.indrelid = c.oid and not x.indimmediate and (x.indisreplident or x.indisprimary and c.relreplident <> 'i'))
+            then 'its key has become deferrable'
+        end
+    from relay.captured k left join pg_class c on c.oid = k.relation
+    cross join lateral (
+        select string_agg(format('trigger %I of %s %s', w.name, w.place::regclass, case
+            when t.oid is null then 'is missing'
+            when t.tgenabled = 'D' then 'is disabled'
+            when t.tgenabled <> 'A' then 'doesn''t fire in sessions with session_replication_role = replica, and was enabled by hand'
+            else 'was altered' end), ', ' order by w.place, w.name) as list
+        from (
+            select v.name, v.function, c.oid as place from (values ('!relay_insert', 'capture'), ('!relay_update', 'capture'), ('!relay_delete', 'capture')) v(name, function)
+                where k.level = 'statement'
+            union all
+            select '!relay_row', 'capture_row', l from relay.leaves(c.oid) l where k.level = 'row'
+            union all
+            select '!relay_truncate', 'capture_truncate', l from relay.leaves(c.oid) l join pg_class p on p.oid = l
+                where p.relkind <> 'f' or current_setting('server_version_num')::int >= 160000
+        ) w left join pg_trigger t on t.tgrelid = w.place and t.tgname = w.name
+        where t.oid is null or t.tgenabled <> 'A' or t.tgfoid is distinct from to_regproc('relay.' || w.function)
+    ) wrong
+    where k.relation = table_problem.relation
+$$;
+
+-- status is a line for the outbox and one for each captured table; remedy is what to run where problem isn't null.
+create or replace function relay.status(out name text, out detail text, out problem text, out remedy text) returns setof record
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    s record;
+    last bigint;
+    bytes bigint := pg_total_relation_size('relay.outbox_0') + pg_total_relation_size('relay.outbox_1') + pg_total_relation_size('relay.outbox_2');
+begin
+    select * into s from relay.state;
+    select last_value into last from relay.outbox_id;
+    name := 'outbox';
+    detail := format('version %s, epoch %s, %s of %s, last delivery %s, past the budget: %s', s.version, s.epoch, pg_size_pretty(bytes),
+        pg_size_pretty(s.budget), coalesce((select max(n)::text || ' at ' || max(at)::timestamptz(0) from relay.delivery), 'none'), s.policy);
+    problem := case
+        when last >= 4611686018427387904 then 'closed: nothing is captured until the relay has begun a new epoch'
+        when bytes > s.budget / 2 then 'more than half of the budget is taken: the relay is away, behind, or something holds a lock on the outbox'
+        end;
+    remedy := case when problem is not null then 'start pgrelay serve, or: update relay.state set budget = …;' end;
+    return next;
+    name := 'doorbell';
+    detail := coalesce((select format('for %s', encode(t.tgargs, 'escape')) from pg_trigger t where t.tgrelid = to_regclass('relay.outbox_0') and t.tgname = 'ring'), 'off');
+    detail := case when detail like '%auto%' then 'auto' when detail like '%on%' then 'on' else detail end;
+    problem := case when detail = 'auto' and current_setting('max_prepared_transactions') <> '0'
+        then 'the server allows prepared transactions, so nobody rings: the relay looks by itself' end;
+    remedy := case when problem is not null then 'select relay.doorbell(''on''); -- where no application prepares transactions that write to captured tables' end;
+    return next;
+    for name, detail, problem, remedy in
+        select coalesce(k.relation::regclass::text, k.name),
+            format('by %s%s%s', k.level, case when cardinality(k.excluded) > 0 then ', without ' || array_to_string(k.excluded, ', ') end,
+                case when k.suppress_redundant then ', redundant updates suppressed' end),
+            relay.table_problem(k.relation),
+            case when not exists (select from pg_class c where c.oid = k.relation) then format('delete from relay.captured where relation = %s;', k.relation)
+                 when relay.table_problem(k.relation) is not null then format('select relay.enable_table(%L);', k.relation::regclass) end
+        from relay.captured k order by 1
+    loop
+        return next;
+    end loop;
+end
+$$;
