@@ -75,6 +75,160 @@ comment on column web_socket_event_system_events.rules.columns is
 comment on column web_socket_event_system_events.rules.payload_schema is
     'JSON Schema 2020-12 that an event''s payload must meet.';
 
+-- What is wrong with a rule is said when it is written, as far as it can be known here. The conditions on one row that the
+-- constraints above hold too stand here for their messages; the constraints hold where triggers are off. Only the relay,
+-- which knows the warehouse, can say of each predicate whether it is right: pgrelay rules check.
+
+create or replace function web_socket_event_system_events.check_names(rule text, what text, names text[]) returns void
+    language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
+declare
+    twice text;
+begin
+    if array_position(names, null) is not null or '' = any (names) then
+        raise check_violation using
+            message = format('%s of rule "%s" hold %s', what, rule,
+                case when '' = any (names) then 'an empty name' else 'a null' end),
+            hint = format('Take it out of the array: {%s}.',
+                (select string_agg(n, ',') from unnest(names) n where n <> ''));
+    end if;
+    select n into twice from unnest(names) n group by n having count(*) > 1 order by n limit 1;
+    if found then
+        raise check_violation using
+            message = format('%s of rule "%s" hold "%s" more than once', what, rule, twice),
+            hint = 'Name each once.';
+    end if;
+end
+$$;
+
+comment on function web_socket_event_system_events.check_names is 'Raises an error for an array with a null, an empty name or a name twice.';
+
+-- The tokens are those of Postgres' lexer with standard_conforming_strings on.
+-- https://www.postgresql.org/docs/current/sql-syntax-lexical.html
+create or replace function web_socket_event_system_events.check_predicate(rule text, predicate text) returns void
+    language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
+declare
+    rest text := predicate;
+    token text;
+    open text;
+    level int;
+    empty boolean := true;
+begin
+    while rest <> '' loop
+        open := substring(rest from $re$^(?:[eE]'|'|"|/\*|\$(?:[a-zA-Z_\u0080-\uffff][a-zA-Z0-9_\u0080-\uffff]*)?\$)$re$);
+        token := case
+            when open is null then substring(rest from $re$^(?:--[^\n\r]*|\s+|[a-zA-Z_\u0080-\uffff][a-zA-Z0-9_$\u0080-\uffff]*|[0-9]+|.)$re$)
+            when open in ('e''', 'E''') then substring(rest from $re$^[eE]'(?:[^'\\]|''|\\.)*'$re$)
+            when open = '''' then substring(rest from $re$^'(?:[^']|'')*'$re$)
+            when open = '"' then substring(rest from $re$^"(?:[^"]|"")*"$re$)
+            when open like '$%' and position(open in substr(rest, length(open) + 1)) > 0
+                then left(rest, 2 * length(open) + position(open in substr(rest, length(open) + 1)) - 1)
+        end;
+        if open = '/*' then
+            -- Comments nest.
+            token := '';
+            level := 0;
+            loop
+                open := substring(substr(rest, length(token) + 1) from $re$(?:/\*|\*/)$re$);
+                exit when open is null;
+                token := left(rest, length(token) + position(open in substr(rest, length(token) + 1)) + 1);
+                level := level + case open when '/*' then 1 else -1 end;
+                exit when level = 0;
+            end loop;
+            if level > 0 then
+                raise syntax_error using
+                    message = format('the predicate of rule "%s" has a comment that nothing ends', rule), hint = 'End it with */.';
+            end if;
+        elsif token is null then
+            raise syntax_error using
+                message = format('the predicate of rule "%s" has a %s that nothing closes: %s', rule, open, left(rest, 30)),
+                hint = 'A quote within a text is written twice: ''it''''s''.';
+        elsif token = ';' then
+            raise syntax_error using
+                message = format('the predicate of rule "%s" has a semicolon', rule),
+                hint = 'It is one condition, as behind WHERE: leave the semicolon out, and join conditions by AND.';
+        else
+            empty := empty and (token ~ '^\s' or token like '--%');
+        end if;
+        rest := substr(rest, length(token) + 1);
+    end loop;
+    if empty then
+        raise check_violation using
+            message = format('the predicate of rule "%s" is empty', rule),
+            hint = 'Write true if the rule is for every row.';
+    end if;
+end
+$$;
+
+comment on function web_socket_event_system_events.check_predicate is
+    'Raises an error for a text that can be no condition: without a token, with a semicolon, a quote or comment left open.';
+
+-- Columns are looked up where this database has a table of the relation's name: it is the warehouse then.
+create or replace function web_socket_event_system_events.check_columns(rule text, relation text, columns text[]) returns void
+    language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+declare
+    known text[] := array(
+        select a.attname::text from pg_attribute a
+        join pg_class c on c.oid = a.attrelid and c.relkind in ('r', 'p', 'f')
+        join pg_namespace n on n.oid = c.relnamespace
+        where n.nspname || '.' || c.relname = relation and a.attnum > 0 and not a.attisdropped
+        order by a.attnum);
+    wrong text;
+begin
+    select w into wrong from unnest(columns) w where w <> all (known) limit 1;
+    if found and known <> '{}' then
+        raise undefined_column using
+            message = format('%s has no column "%s", which rule "%s" names', relation, wrong, rule),
+            hint = coalesce(
+                (select format('Write "%s".', k) from unnest(known) k where lower(k) = lower(trim(wrong, ' "')) limit 1),
+                format('Its columns are %s.', array_to_string(known, ', ')));
+    end if;
+end
+$$;
+
+comment on function web_socket_event_system_events.check_columns is 'Raises an error for a column that the relation, a table of this database, lacks.';
+
+create or replace function web_socket_event_system_events.check_rule() returns trigger
+    language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    if new.name !~ '\S' then
+        raise check_violation using
+            message = 'a rule needs a name', constraint = 'rules_name_not_empty',
+            hint = 'It stands in messages and in what pgrelay rules explain prints.';
+    elsif num_nonnulls(new.relation, new.event) <> 1 then
+        raise check_violation using
+            message = format('rule "%s" has %s', new.name,
+                case when new.event is null then 'neither a relation nor an event' else 'a relation and an event' end),
+            constraint = 'rules_relation_or_event',
+            hint = case when new.event is null then 'Give relation the warehouse''s schema.table, or event an event_label.'
+                else 'Write two rules, one for each.' end;
+    elsif new.relation !~ '^[^.]+\..' then
+        raise check_violation using
+            message = format('relation "%s" of rule "%s" has no schema', new.relation, new.name),
+            constraint = 'rules_relation_is_qualified',
+            hint = coalesce('Write ' || (
+                select string_agg(n.nspname || '.' || c.relname, ' or ' order by n.nspname) from pg_class c
+                join pg_namespace n on n.oid = c.relnamespace
+                where c.relname = new.relation and c.relkind in ('r', 'p', 'f') and n.nspname !~ '^pg_') || '.',
+                'Write schema.table as the warehouse names it, without quotes.');
+    end if;
+    perform web_socket_event_system_events.check_names(new.name, 'roles', new.roles);
+    perform web_socket_event_system_events.check_names(new.name, 'columns', new.columns);
+    perform web_socket_event_system_events.check_predicate(new.name, new.predicate);
+    -- A rule whose column was dropped can still be switched off.
+    if tg_op = 'INSERT' then
+        perform web_socket_event_system_events.check_columns(new.name, new.relation, new.columns);
+    elsif (new.relation, new.columns) is distinct from (old.relation, old.columns) then
+        perform web_socket_event_system_events.check_columns(new.name, new.relation, new.columns);
+    end if;
+    return new;
+end
+$$;
+
+comment on function web_socket_event_system_events.check_rule is 'Says what is wrong with a rule, and the way out.';
+
+create or replace trigger rules_check before insert or update on web_socket_event_system_events.rules
+    for each row execute function web_socket_event_system_events.check_rule();
+
 -- Grants: everybody may read the rules, the operator alone may write them.
 
 revoke all on web_socket_event_system_events.rules from public;
