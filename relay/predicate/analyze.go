@@ -67,7 +67,7 @@ func (a *analyzer) transform(raw *pg.Node) *node {
 		panic(stop{&Error{Reason: "the predicate is too large: BETWEEN within BETWEEN doubles it", Hint: "write the comparisons", Refused: true}})
 	}
 	if a.depth > a.options.depth() {
-		panic(stop{&Error{Reason: "the predicate is nested deeper than " + strconv.Itoa(a.options.depth()), Hint: "split it", Refused: true}})
+		panic(stop{&Error{Reason: "the predicate is nested deeper than " + strconv.Itoa(a.options.depth()), Hint: "split it", Refused: true, TooDeep: true}})
 	}
 	switch n := raw.GetNode().(type) {
 	case *pg.Node_AConst:

@@ -51,6 +51,8 @@ type Error struct {
 	Hint string
 	// Refused: Postgres may accept the text, but it can't be evaluated exactly. Else Postgres rejects it too.
 	Refused bool
+	// TooDeep: the text is nested deeper than Options.MaxDepth.
+	TooDeep bool
 }
 
 // Error is the reason and where it applies.

@@ -140,6 +140,9 @@ func (s *Rules) where(c *compiled, text string, params int, visible []bool, limi
 	}
 	p, err := predicate.Compile(text, c.relation, predicate.Options{Claims: true, Params: params, MaxBytes: limits.PredicateBytes, MaxDepth: limits.PredicateDepth,
 		Hidden: func(column int) bool { return !visible[column] }})
+	if e := (*predicate.Error)(nil); errors.As(err, &e) && e.TooDeep {
+		return nil, &Refusal{Kind: ErrDepth, Message: fmt.Sprintf("predicate_depth: where may be nested %d deep", limits.PredicateDepth)}
+	}
 	if err != nil {
 		return nil, &Refusal{Kind: ErrWhere, Message: err.Error(), Hint: hint(err)}
 	}

@@ -22,6 +22,8 @@ var (
 	ErrWhere = errors.New("where cannot be used")
 	// ErrParams: params don't fit where.
 	ErrParams = errors.New("params cannot be used")
+	// ErrDepth: where is nested deeper than Limits allow.
+	ErrDepth = errors.New("where is too deep")
 )
 
 // Refusal tells a client why its request is refused. It is one of the errors above.

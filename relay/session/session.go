@@ -38,6 +38,7 @@ type session struct {
 	next     int // the reader whose turn is first
 	out      [][]byte
 	outBytes int
+	rules    *rule.Set // that the subscriptions were looked at with
 }
 
 // reader is the session's place in one source.
@@ -67,6 +68,8 @@ type subscription struct {
 	// since is the cursor that the next subscribed may go on from.
 	since  string
 	stream *stream
+	// shape is the name of the last one.
+	shape string
 	// attached is the stream's cursor when the id was attached: only a later one counts for the id.
 	attached relay.LSN
 	// waiting is the reason of the last waiting, empty while there is a stream.

@@ -79,12 +79,14 @@ func refusalCode(r *rule.Refusal) string {
 		return wire.CodeBadWhere
 	case rule.ErrParams:
 		return wire.CodeBadParams
+	case rule.ErrDepth:
+		return wire.CodeLimit
 	}
 	return wire.CodeBadColumns
 }
 
 func (s *session) attach(sub *subscription, st *stream) {
-	sub.stream, sub.waiting, sub.attached = st, "", st.Cursor
+	sub.stream, sub.waiting, sub.attached, sub.shape = st, "", st.Cursor, st.Shape.Name
 	st.ids = append(st.ids, sub)
 }
 
@@ -233,6 +235,10 @@ func (s *session) reconcile(anew bool) {
 			s.reconcileStream(st, anew)
 		}
 	}
+	if rules := s.h.directory.Load().Rules; anew || rules != s.rules {
+		s.rules = rules
+		s.withdraw()
+	}
 	for _, sub := range sorted(s.subs) {
 		if sub.waiting != "" && !s.closed {
 			s.begin(sub)
@@ -250,16 +256,12 @@ func (s *session) reconcileStream(st *stream, anew bool) {
 	for _, sub := range st.ids {
 		same, err := s.leadsTo(directory, sub, st)
 		switch {
-		case errors.Is(err, rule.ErrHidden):
-			s.withdraw(st)
-			fallthrough
-		case errors.Is(err, errUnavailable):
+		case errors.Is(err, rule.ErrHidden), errors.Is(err, errUnavailable):
 			for _, sub := range slices.Clone(st.ids) {
 				s.deny(sub, err)
 			}
 			return
 		case !same:
-			s.withdraw(st)
 			if st.Lost == "" && !st.Shape.Ended() {
 				s.restart(st, wire.ReasonRuleChanged)
 			}
@@ -286,10 +288,29 @@ func (s *session) leadsTo(directory *Directory, sub *subscription, st *stream) (
 	return true, nil
 }
 
-// withdraw takes back the frames of a stream that the socket has not taken: they were made under the old rules. One of
-// which a part is written goes out whole.
-func (s *session) withdraw(st *stream) {
-	s.conn.Retract(func(payload []byte) bool { return shapeOf(payload) == st.Shape.Name })
+// withdraw takes back the frames that the socket has not taken of streams that are gone or have ended: they were made
+// under other rules. One of which a part is written goes out whole.
+func (s *session) withdraw() {
+	standing := map[string]bool{}
+	for _, r := range s.readers {
+		for _, st := range r.streams {
+			standing[st.Shape.Name] = st.Lost == "" && !st.Shape.Ended()
+		}
+	}
+	gone := map[string]bool{}
+	s.conn.Retract(func(payload []byte) bool {
+		name := shapeOf(payload)
+		if name == "" || standing[name] {
+			return false
+		}
+		gone[name] = true
+		return true
+	})
+	for _, sub := range s.subs {
+		if gone[sub.shape] {
+			sub.since = "" // the cursor that it would go on from wasn't sent
+		}
+	}
 }
 
 // dataTypes are the messages that tell of a shape's rows.
