@@ -4,14 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"slices"
-	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
-	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/rs/zerolog"
 
 	"pgrelay/relay"
@@ -76,21 +73,13 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// Capture follows one source.
+// Capture follows one source by logical replication.
 type Capture struct {
-	Name string
-	// Hub is the source's shapes.
-	Hub *hub.Source
-
-	cfg   Config
-	log   zerolog.Logger
+	base
 	slots *wal.Slots
 	// publications are the oids of those that the slots were made for.
 	publications []uint32
-	loads        chan struct{} // places of snapshots
 	replays      chan struct{} // places of replays
-	looks        chan struct{} // one place: look at the catalog now
-	running      sync.WaitGroup
 	watched      atomic.Pointer[[]uint32]
 	// newest is the newest anchor's position: a cursor before it may be too old after a restart.
 	newest atomic.Uint64
@@ -106,165 +95,43 @@ type Capture struct {
 		at    relay.LSN
 		times int
 	}
-	warned  bool
-	refused map[string]string
+	warned bool
 
-	// mu is taken after the hub's lock where both are held, never before it.
-	mu           sync.Mutex
-	source       *warehouse.Source
-	rediscovered chan struct{} // closed when source was replaced
-	journal      *journal.Journal
-	pool         *pgxpool.Pool
-	identity     string
-	inspection   *warehouse.Inspection
-	fingerprints map[uint32]string
-	published    *publication.State
-	inspected    chan struct{} // closed when the catalog was looked at
-	begun, done  int           // how many looks at the catalog have begun and ended
-	afresh       bool          // the slots can't be used any more
-	ctx          context.Context
-	ended        bool      // Run is over
-	heard        time.Time // when something was written that the stream has passed since
-	mark         relay.LSN // a heartbeat that the stream was not seen to have passed; 0 for none
-	marked       time.Time // when the last one was written
-	reference    uint64    // a recent full transaction id
-	available    bool
-	reason       string
-	lives        int // how often the source came alive
-	lifeBegan    time.Time
-	unseen       []uint64      // transactions that the stream brought and no snapshot is known to see
-	committed    chan struct{} // closed at the next commit
-	waiters      int           // how many wait for it
+	// Guarded by mu.
+	journal   *journal.Journal
+	identity  string
+	published *publication.State
+	afresh    bool          // the slots can't be used any more
+	heard     time.Time     // when something was written that the stream has passed since
+	mark      relay.LSN     // a heartbeat that the stream was not seen to have passed; 0 for none
+	marked    time.Time     // when the last one was written
+	reference uint64        // a recent full transaction id
+	unseen    []uint64      // transactions that the stream brought and no snapshot is known to see
+	committed chan struct{} // closed at the next commit
+	waiters   int           // how many wait for it
 }
 
 // New is a capture of source, whose changes go into h.
 func New(source *warehouse.Source, h *hub.Source, cfg Config) *Capture {
-	cfg = cfg.withDefaults()
-	return &Capture{
-		Name: source.Name, Hub: h, cfg: cfg, source: source,
-		log:          cfg.Logger.With().Str("component", "capture").Str("source", source.Name).Logger(),
-		loads:        make(chan struct{}, cfg.Snapshots),
-		replays:      make(chan struct{}, replaysAtATime),
-		ctx:          context.Background(),
-		looks:        make(chan struct{}, 1),
-		inspected:    make(chan struct{}),
-		reason:       NotConnected,
-		rediscovered: make(chan struct{}), committed: make(chan struct{}),
-	}
+	c := &Capture{replays: make(chan struct{}, replaysAtATime), committed: make(chan struct{})}
+	c.base.init(source, h, cfg)
+	return c
 }
 
 // replaysAtATime bounds the memory that resuming connections take after a restart.
 const replaysAtATime = 32
 
 // Run follows the source until ctx ends.
-func (c *Capture) Run(ctx context.Context) error {
-	defer c.end()
-	c.mu.Lock()
-	c.ctx = ctx
-	c.mu.Unlock()
-	const first, longest = 100 * time.Millisecond, 10 * time.Second
-	pause := first
-	for {
-		began := time.Now()
-		err := c.session(ctx)
-		c.closePool()
-		if undefined(err) || c.stuck(err) {
-			c.log.Error().Err(err).Msg("the slot cannot be decoded any more: a new one is made, and clients start over")
-			c.mu.Lock()
-			c.afresh = true
-			c.mu.Unlock()
-		}
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-		if errors.Is(err, errSuperseded) {
-			c.log.Info().Msg("connecting anew: the warehouse describes the source otherwise")
-			continue
-		}
-		if c.lived(began) {
-			pause = first
-		}
-		c.cfg.Metrics.SetUp(false)
-		c.cfg.Metrics.Reconnected()
-		c.lost(err)
-		c.logLost(err, pause)
-		if !c.wait(ctx, pause/2+rand.N(pause)) {
-			return context.Cause(ctx)
-		}
-		pause = min(2*pause, longest)
+func (c *Capture) Run(ctx context.Context) error { return c.follow(ctx, c.session, c.giveUp) }
+
+// giveUp has the slot made anew where what it failed with would come again and again.
+func (c *Capture) giveUp(err error) {
+	if undefined(err) || c.stuck(err) {
+		c.log.Error().Err(err).Msg("the slot cannot be decoded any more: a new one is made, and clients start over")
+		c.mu.Lock()
+		c.afresh = true
+		c.mu.Unlock()
 	}
-}
-
-// end waits for the loads that run; no other begins.
-func (c *Capture) end() {
-	c.mu.Lock()
-	c.ended = true
-	c.mu.Unlock()
-	c.running.Wait()
-}
-
-// run starts a load's work, unless the capture has ended.
-func (c *Capture) run(load *hub.Load, work func()) {
-	c.mu.Lock()
-	ended := c.ended
-	if !ended {
-		c.running.Add(1)
-	}
-	c.mu.Unlock()
-	if ended {
-		load.Finish(nil, 0, hub.ErrUnavailable)
-		return
-	}
-	go func() {
-		defer c.running.Done()
-		work()
-	}()
-}
-
-// lived tells that the source has come alive since.
-func (c *Capture) lived(since time.Time) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.available && c.lifeBegan.After(since)
-}
-
-// wait pauses; a source that was discovered anew cuts it short.
-func (c *Capture) wait(ctx context.Context, pause time.Duration) bool {
-	c.mu.Lock()
-	rediscovered := c.rediscovered
-	c.mu.Unlock()
-	timer := time.NewTimer(pause)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-timer.C:
-	case <-rediscovered:
-	}
-	return true
-}
-
-// SetSource replaces what discovery found; the relations are looked at anew.
-func (c *Capture) SetSource(source *warehouse.Source) {
-	c.mu.Lock()
-	c.source = source
-	close(c.rediscovered)
-	c.rediscovered = make(chan struct{})
-	c.mu.Unlock()
-}
-
-// Available tells whether subscriptions can be served, and if not, why.
-func (c *Capture) Available() (ok bool, reason string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.available, c.reason
-}
-
-// Lives is how often the source has come alive.
-func (c *Capture) Lives() int {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.lives
 }
 
 // Refresh is the position before which a cursor should be renewed: it may leave the window soon, or has left what
@@ -289,67 +156,11 @@ func (c *Capture) Heard() time.Time {
 	return c.heard
 }
 
-// Inspection is what the last look at the catalog found; nil before the first.
-func (c *Capture) Inspection() *warehouse.Inspection {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.inspection
-}
-
 // Journal is the window; nil before the source was first reached.
 func (c *Capture) Journal() *journal.Journal {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.journal
-}
-
-// lost says why the source is gone; after the grace it counts as not available.
-func (c *Capture) lost(err error) {
-	c.mu.Lock()
-	c.reason = relay.Explain(err)
-	lives := c.lives
-	c.mu.Unlock()
-	c.cfg.Changed()
-	time.AfterFunc(c.cfg.Grace, func() {
-		c.mu.Lock()
-		gone := c.available && c.lives == lives
-		if gone {
-			c.available = false
-		}
-		c.mu.Unlock()
-		if gone {
-			c.cfg.Changed()
-		}
-	})
-}
-
-func (c *Capture) logLost(err error, pause time.Duration) {
-	entry := c.log.Warn().Err(err).Dur("retry_in", pause)
-	if remedy := relay.Remedy(err); remedy != "" {
-		entry = entry.Str("remedy", remedy)
-	}
-	entry.Msg("source lost")
-}
-
-// live says that the source answers.
-func (c *Capture) live() {
-	c.mu.Lock()
-	c.available, c.reason, c.heard, c.mark = true, "", time.Now(), 0
-	c.lives++
-	c.lifeBegan = time.Now()
-	c.mu.Unlock()
-	c.cfg.Metrics.SetUp(true)
-	c.cfg.Changed()
-}
-
-func (c *Capture) closePool() {
-	c.mu.Lock()
-	pool := c.pool
-	c.pool = nil
-	c.mu.Unlock()
-	if pool != nil {
-		go pool.Close() // waits for the snapshots, whose queries fail now or end
-	}
 }
 
 // tooManyUnseen is how many transactions that no snapshot sees are kept in mind; past it no snapshot is taken.

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 
 	"pgrelay/relay"
 	"pgrelay/relay/journal"
@@ -137,26 +136,6 @@ func (c *Capture) lastEpoch(afresh bool) uint64 {
 		return 1
 	}
 	return 0
-}
-
-func (c *Capture) openPool(ctx context.Context, source *warehouse.Source) error {
-	cfg, err := pgxpool.ParseConfig("")
-	if err != nil {
-		return fmt.Errorf("make the pool: %w", err)
-	}
-	cfg.ConnConfig = source.Conn.Copy()
-	cfg.ConnConfig.RuntimeParams["lock_timeout"] = "2s" // nothing that a snapshot asks before it begins waits for long
-	cfg.MaxConns = int32(c.cfg.Snapshots) + 1
-	cfg.MinConns = 0
-	cfg.MaxConnIdleTime = time.Minute
-	pool, err := pgxpool.NewWithConfig(ctx, cfg)
-	if err != nil {
-		return fmt.Errorf("make the pool: %w", err)
-	}
-	c.mu.Lock()
-	c.pool = pool
-	c.mu.Unlock()
-	return nil
 }
 
 // fence is a position that the stream must have passed before the relay answers for the source: what a cursor

@@ -177,5 +177,13 @@ func (d *decoder) relation(m *wal.Message) {
 	d.drifted = d.drifted || drifted || extra
 }
 
+// live says that the source answers.
+func (c *Capture) live() {
+	c.mu.Lock()
+	c.heard, c.mark = time.Now(), 0
+	c.mu.Unlock()
+	c.alive()
+}
+
 // lagEvery is how often the figures of a source are read.
 const lagEvery = 5 * time.Second

@@ -112,26 +112,6 @@ func hold(i *warehouse.Inspection, published *publication.State, err error) {
 	})
 }
 
-// report logs what can't be published when that is news.
-func (c *Capture) report(i *warehouse.Inspection) {
-	refused := make(map[string]string, len(i.Refused))
-	for _, r := range i.Refused {
-		refused[r.Name] = r.Reason
-		if c.refused[r.Name] != r.Reason {
-			c.log.Warn().Str("table", r.Name).Str("reason", r.Reason).Str("remedy", r.Remedy).Msg("not published")
-		}
-	}
-	c.refused = refused
-}
-
-// look asks the watch to look at the catalog now.
-func (c *Capture) look() {
-	select {
-	case c.looks <- struct{}{}:
-	default:
-	}
-}
-
 // watch compares the catalog once a second, moves the anchors, and reads the slots' figures, until the control
 // connection fails or the warehouse describes the source otherwise.
 func (c *Capture) watch(ctx context.Context, conn *pgx.Conn, source *warehouse.Source) error {
@@ -161,13 +141,6 @@ func (c *Capture) watch(ctx context.Context, conn *pgx.Conn, source *warehouse.S
 			return err
 		}
 	}
-}
-
-// described is the source as the warehouse has it now, and what is closed when that changes.
-func (c *Capture) described() (*warehouse.Source, <-chan struct{}) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.source, c.rediscovered
 }
 
 // reachedAlike tells that two descriptions lead to the same database in the same way.

@@ -12,8 +12,8 @@ type index struct {
 	buckets map[string][]*Shape
 }
 
-// maxCover is how many values a shape is found by at the most; one with more is asked about every change.
-const maxCover = 1000
+// MaxCover is how many values a shape is found by at the most; one with more is asked about every change.
+const MaxCover = 1000
 
 // enter puts a shape where the changes that may concern it find it: under the values of one of its covers, the one
 // that shares them with the fewest shapes, else among those that are asked about each change.
@@ -24,7 +24,7 @@ func (p *published) enter(s *Shape) {
 	}
 	best, least := []relay.Equality(nil), -1
 	for _, cover := range s.spec.Filter.Covers() {
-		if values, load := p.weigh(cover); values <= maxCover && (least < 0 || load < least) {
+		if values, load := p.weigh(cover); values <= MaxCover && (least < 0 || load < least) {
 			best, least = cover, load
 		}
 	}
