@@ -1,0 +1,329 @@
+package capture
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/rs/zerolog"
+
+	"pgrelay/relay"
+	"pgrelay/relay/hub"
+	"pgrelay/relay/snapshot"
+	"pgrelay/relay/warehouse"
+)
+
+// base is what every way of capture has: a source that comes and goes, looks at its catalog, and loads that are read
+// from it.
+type base struct {
+	Name string
+	// Hub is the source's shapes.
+	Hub *hub.Source
+
+	cfg     Config
+	log     zerolog.Logger
+	loads   chan struct{} // places of snapshots
+	looks   chan struct{} // one place: look at the catalog now
+	running sync.WaitGroup
+	refused map[string]string // of the looks alone
+
+	// mu is taken after the hub's lock where both are held, never before it.
+	mu           sync.Mutex
+	source       *warehouse.Source
+	rediscovered chan struct{} // closed when source was replaced
+	pool         *pgxpool.Pool
+	inspection   *warehouse.Inspection
+	fingerprints map[uint32]string
+	inspected    chan struct{} // closed when the catalog was looked at
+	begun, done  int           // how many looks at the catalog have begun and ended
+	ctx          context.Context
+	ended        bool // Run is over
+	available    bool
+	reason       string
+	lives        int // how often the source came alive
+	lifeBegan    time.Time
+}
+
+func (c *base) init(source *warehouse.Source, h *hub.Source, cfg Config) {
+	c.Name, c.Hub, c.cfg, c.source = source.Name, h, cfg.withDefaults(), source
+	c.log = c.cfg.Logger.With().Str("component", "capture").Str("source", source.Name).Logger()
+	c.loads, c.looks = make(chan struct{}, c.cfg.Snapshots), make(chan struct{}, 1)
+	c.inspected, c.rediscovered = make(chan struct{}), make(chan struct{})
+	c.ctx, c.reason = context.Background(), NotConnected
+}
+
+// Shapes are what is published of the source.
+func (c *base) Shapes() *hub.Source { return c.Hub }
+
+// follow runs sessions with the source, one after the other, until ctx ends; failed is told how each ended.
+func (c *base) follow(ctx context.Context, session func(context.Context) error, failed func(error)) error {
+	defer c.end()
+	c.mu.Lock()
+	c.ctx = ctx
+	c.mu.Unlock()
+	const first, longest = 100 * time.Millisecond, 10 * time.Second
+	pause := first
+	for {
+		began := time.Now()
+		err := session(ctx)
+		c.closePool()
+		failed(err)
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if errors.Is(err, errSuperseded) {
+			c.log.Info().Msg("connecting anew: the warehouse describes the source otherwise")
+			continue
+		}
+		if c.lived(began) {
+			pause = first
+		}
+		c.cfg.Metrics.SetUp(false)
+		c.cfg.Metrics.Reconnected()
+		c.lost(err)
+		c.logLost(err, pause)
+		if !c.wait(ctx, pause/2+rand.N(pause)) {
+			return context.Cause(ctx)
+		}
+		pause = min(2*pause, longest)
+	}
+}
+
+// alive says that the source answers.
+func (c *base) alive() {
+	c.mu.Lock()
+	c.available, c.reason = true, ""
+	c.lives++
+	c.lifeBegan = time.Now()
+	c.mu.Unlock()
+	c.cfg.Metrics.SetUp(true)
+	c.cfg.Changed()
+}
+
+// end waits for the loads that run; no other begins.
+func (c *base) end() {
+	c.mu.Lock()
+	c.ended = true
+	c.mu.Unlock()
+	c.running.Wait()
+}
+
+// run starts a load's work, unless the capture has ended.
+func (c *base) run(load *hub.Load, work func()) {
+	c.mu.Lock()
+	ended := c.ended
+	if !ended {
+		c.running.Add(1)
+	}
+	c.mu.Unlock()
+	if ended {
+		load.Finish(nil, 0, hub.ErrUnavailable)
+		return
+	}
+	go func() {
+		defer c.running.Done()
+		work()
+	}()
+}
+
+// lived tells that the source has come alive since.
+func (c *base) lived(since time.Time) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.available && c.lifeBegan.After(since)
+}
+
+// wait pauses; a source that was discovered anew cuts it short.
+func (c *base) wait(ctx context.Context, pause time.Duration) bool {
+	c.mu.Lock()
+	rediscovered := c.rediscovered
+	c.mu.Unlock()
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
+	case <-rediscovered:
+	}
+	return true
+}
+
+// SetSource replaces what discovery found; the relations are looked at anew.
+func (c *base) SetSource(source *warehouse.Source) {
+	c.mu.Lock()
+	c.source = source
+	close(c.rediscovered)
+	c.rediscovered = make(chan struct{})
+	c.mu.Unlock()
+}
+
+// Available tells whether subscriptions can be served, and if not, why.
+func (c *base) Available() (ok bool, reason string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.available, c.reason
+}
+
+// Lives is how often the source has come alive.
+func (c *base) Lives() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.lives
+}
+
+// Inspection is what the last look at the catalog found; nil before the first.
+func (c *base) Inspection() *warehouse.Inspection {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.inspection
+}
+
+// lost says why the source is gone; after the grace it counts as not available.
+func (c *base) lost(err error) {
+	c.mu.Lock()
+	c.reason = relay.Explain(err)
+	lives := c.lives
+	c.mu.Unlock()
+	c.cfg.Changed()
+	time.AfterFunc(c.cfg.Grace, func() {
+		c.mu.Lock()
+		gone := c.available && c.lives == lives
+		if gone {
+			c.available = false
+		}
+		c.mu.Unlock()
+		if gone {
+			c.cfg.Changed()
+		}
+	})
+}
+
+func (c *base) logLost(err error, pause time.Duration) {
+	entry := c.log.Warn().Err(err).Dur("retry_in", pause)
+	if remedy := relay.Remedy(err); remedy != "" {
+		entry = entry.Str("remedy", remedy)
+	}
+	entry.Msg("source lost")
+}
+
+func (c *base) closePool() {
+	c.mu.Lock()
+	pool := c.pool
+	c.pool = nil
+	c.mu.Unlock()
+	if pool != nil {
+		go pool.Close() // waits for the snapshots, whose queries fail now or end
+	}
+}
+
+func (c *base) openPool(ctx context.Context, source *warehouse.Source) error {
+	cfg, err := pgxpool.ParseConfig("")
+	if err != nil {
+		return fmt.Errorf("make the pool: %w", err)
+	}
+	cfg.ConnConfig = source.Conn.Copy()
+	cfg.ConnConfig.RuntimeParams["lock_timeout"] = "2s" // nothing that a snapshot asks before it begins waits for long
+	cfg.MaxConns = int32(c.cfg.Snapshots) + 1
+	cfg.MinConns = 0
+	cfg.MaxConnIdleTime = time.Minute
+	pool, err := pgxpool.NewWithConfig(ctx, cfg)
+	if err != nil {
+		return fmt.Errorf("make the pool: %w", err)
+	}
+	c.mu.Lock()
+	c.pool = pool
+	c.mu.Unlock()
+	return nil
+}
+
+// report logs what can't be published when that is news.
+func (c *base) report(i *warehouse.Inspection) {
+	refused := make(map[string]string, len(i.Refused))
+	for _, r := range i.Refused {
+		refused[r.Name] = r.Reason
+		if c.refused[r.Name] != r.Reason {
+			c.log.Warn().Str("table", r.Name).Str("reason", r.Reason).Str("remedy", r.Remedy).Msg("not published")
+		}
+	}
+	c.refused = refused
+}
+
+// look asks the watch to look at the catalog now.
+func (c *base) look() {
+	select {
+	case c.looks <- struct{}{}:
+	default:
+	}
+}
+
+// described is the source as the warehouse has it now, and what is closed when that changes.
+func (c *base) described() (*warehouse.Source, <-chan struct{}) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.source, c.rediscovered
+}
+
+// verdict is what the connections are told of an error.
+func (c *base) verdict(load *hub.Load, err error) error {
+	switch {
+	case err == nil, errors.Is(err, hub.ErrAbandoned), errors.Is(err, hub.ErrLagged), errors.Is(err, hub.ErrUnavailable),
+		errors.Is(err, hub.ErrSchema), errors.Is(err, hub.ErrTable):
+		return err
+	case errors.Is(err, context.DeadlineExceeded):
+		return hub.ErrLimit
+	case errors.Is(err, snapshot.ErrChanged):
+		return hub.ErrSchema
+	case errors.Is(err, context.Canceled): // the source was lost, which is logged
+		return hub.ErrUnavailable
+	}
+	c.log.Warn().Err(err).Str("table", load.Shape.Relation().Name).Msg("rows could not be read")
+	return hub.ErrUnavailable
+}
+
+// context bounds a load: by time, by the capture's own life, and by some connection wanting it.
+func (c *base) context(load *hub.Load) (context.Context, context.CancelFunc) {
+	c.mu.Lock()
+	parent := c.ctx
+	c.mu.Unlock()
+	abandoned, abandon := context.WithCancelCause(parent)
+	load.OnAbandoned(func() { abandon(hub.ErrAbandoned) })
+	ctx, cancel := context.WithTimeout(abandoned, c.cfg.SnapshotTimeout)
+	return ctx, func() {
+		cancel()
+		abandon(nil)
+	}
+}
+
+// inspectWait bounds how long who found a table changed waits for the watch to look at it.
+const inspectWait = 30 * time.Second
+
+// errUnseen tells that the watch did not look at the catalog in time.
+var errUnseen = errors.New("the catalog could not be looked at")
+
+// awaitInspection returns when the watch has looked at the catalog, and began to do so after the call.
+func (c *base) awaitInspection(ctx context.Context) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, inspectWait, errUnseen)
+	defer cancel()
+	c.mu.Lock()
+	wanted := c.begun + 1
+	c.mu.Unlock()
+	c.look()
+	for {
+		c.mu.Lock()
+		inspected, done := c.inspected, c.done
+		c.mu.Unlock()
+		if done >= wanted {
+			return nil
+		}
+		select {
+		case <-inspected:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
