@@ -129,6 +129,10 @@ type Relation struct {
 	// InsertOnly: published for inserts and TRUNCATE alone.
 	InsertOnly bool
 	Leaves     []Leaf
+	// Encoding is the source's server_encoding, "UTF8" or "EUC_JP"; empty means UTF8. Tuples are UTF-8 all the same, but
+	// the order of bytes and the like are the encoding's.
+	// https://www.postgresql.org/docs/current/multibyte.html
+	Encoding string
 	// Highest is the largest attnum of the table at the source, shown or not: a column with a larger one came later.
 	Highest int16
 	// Fingerprint is a text that differs whenever anything above, or the table's storage (relfilenode), does.

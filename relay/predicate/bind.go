@@ -29,7 +29,7 @@ type Bound struct {
 func (p *Predicate) Bind(claims json.RawMessage, params []json.RawMessage) (*Bound, error) {
 	b := &Bound{predicate: p, claims: datum{x: emptyObject}}
 	if p.claims {
-		d, fault := parseJSON(alias(claims), false, false)
+		d, fault := parseJSON(alias(claims), false, false, p.types.encoding != "")
 		if fault != nil {
 			return nil, fmt.Errorf("read claims: %w", fault)
 		}
@@ -165,6 +165,7 @@ func (b *Bound) count(row []relay.Value) (t Truth, fault *Fault) {
 		works.Put(w)
 	}()
 	w.begin(row, b.predicate.columns, b.slots)
+	w.encoded = b.predicate.types.encoding != ""
 	return b.truth(row, w)
 }
 

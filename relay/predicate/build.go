@@ -57,7 +57,7 @@ type builder struct {
 }
 
 func newBuilder(t *types, claims datum, params []datum) *builder {
-	b := &builder{types: t, claims: claims, params: params, work: &work{limit: stepsOnce + stepsPerByte*claims.whole()}}
+	b := &builder{types: t, claims: claims, params: params, work: &work{limit: stepsOnce + stepsPerByte*claims.whole(), encoded: t.encoding != ""}}
 	for _, p := range params {
 		b.work.limit += stepsPerByte * p.whole()
 	}

@@ -101,6 +101,9 @@ func (a *analyzer) collated(n *node) {
 	if strings.HasPrefix(n.from.name, nondeterministic) {
 		a.refuse(n.pos, "a nondeterministic collation takes different strings for equal", `write collate "C"`)
 	}
+	if a.types.encoding != "" {
+		a.encoded(n)
+	}
 	of := byCollation[n.call.name]
 	if of == "" && arrayOrder[n.call.name] && len(n.args) > 0 {
 		a.ordered(n.args[0].typ, n.from, n.pos)
@@ -122,6 +125,9 @@ func (a *analyzer) ordered(oid uint32, c collation, at int) {
 	oid = a.types.baseOf(oid)
 	if e := a.types.get(oid).elem; e != 0 {
 		oid = a.types.baseOf(e)
+	}
+	if a.types.get(oid).collatable {
+		a.ordersAs(at)
 	}
 	if a.types.get(oid).collatable && oid != oidName && !c.bytewise() {
 		a.refuse(at, "the order of text depends on a linguistic collation that is not evaluated here", `write collate "C" for the order of bytes`)

@@ -193,6 +193,7 @@ func (e *explainer) decide(n *node) (t Truth, fault *Fault) {
 	}()
 	f, w := e.truth(n), new(work)
 	w.begin(e.row, e.columns, len(e.slots))
+	w.encoded = e.encoding != ""
 	return f(e.row, w)
 }
 

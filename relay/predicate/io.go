@@ -3,6 +3,14 @@ package predicate
 // input is the function that reads a type's text, nil where there is none here.
 func (t *types) input(oid uint32) func(string) (datum, *Fault) {
 	oid = t.baseOf(oid)
+	read := t.plainInput(oid)
+	if t.encoding != "" && read != nil {
+		return t.encodedInput(oid, read)
+	}
+	return read
+}
+
+func (t *types) plainInput(oid uint32) func(string) (datum, *Fault) {
 	switch oid {
 	case oidBool:
 		return boolIn

@@ -48,10 +48,12 @@ type reader struct {
 	raw bool
 	// loose doesn't look at what escapes stand for, as json_in.
 	loose bool
+	// encoded refuses what depends on an encoding other than UTF8.
+	encoded bool
 }
 
-func parseJSON(s string, raw, loose bool) (*document, *Fault) {
-	r := &reader{s: s, raw: raw, loose: loose}
+func parseJSON(s string, raw, loose, encoded bool) (*document, *Fault) {
+	r := &reader{s: s, raw: raw, loose: loose, encoded: encoded}
 	d, fault := r.value()
 	if fault != nil {
 		return nil, fault
@@ -244,6 +246,8 @@ func (r *reader) unicode(out []byte, high rune) ([]byte, rune, *Fault) {
 		r.at++
 	}
 	switch {
+	case r.encoded && v >= utf8.RuneSelf:
+		return nil, 0, faultEncoded
 	case r.loose:
 		return out, 0, nil
 	case v == 0:
@@ -298,6 +302,9 @@ func (r *reader) object() (*document, *Fault) {
 		key, fault := r.str()
 		if fault != nil {
 			return nil, fault
+		}
+		if r.encoded && !r.raw && !ascii(key) {
+			return nil, faultEncoded
 		}
 		if !r.next(':') {
 			return nil, faultJSON

@@ -17,14 +17,14 @@ func docDatum(d *document) datum {
 }
 
 func jsonbIn(s string) (datum, *Fault) {
-	d, fault := parseJSON(s, false, false)
+	d, fault := parseJSON(s, false, false, false)
 	return datum{x: d}, fault
 }
 
 func jsonbOut(d datum) string { return string(d.doc().appendJSON(nil)) }
 
 func jsonIn(s string) (datum, *Fault) {
-	if _, fault := parseJSON(s, true, true); fault != nil {
+	if _, fault := parseJSON(s, true, true, false); fault != nil {
 		return datum{}, fault
 	}
 	return datum{s: s}, nil

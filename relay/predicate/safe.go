@@ -151,6 +151,11 @@ func (w *safeWriter) value(n *node) (string, bool) {
 	if d.null {
 		return "null::" + name, true
 	}
-	w.args = append(w.args, write(d))
+	text := write(d)
+	if w.encoding != "" && !ascii(text) {
+		// The server may have no such characters, which is an error.
+		return "", false
+	}
+	w.args = append(w.args, text)
 	return "$" + strconv.Itoa(w.first+len(w.args)-1) + "::" + name, true
 }

@@ -59,7 +59,7 @@ var samples = []sample{
 	{"name", "na", []string{"", "a", "open", "abc", "shop"}},
 	{"oid", "o", []string{"0", "1", "7", "4294967295"}},
 	{"shop.label", "dt", []string{"a", "open", "abc", "1"}},
-	{`text collate "C"`, "tc", []string{"", "a", "b", "A", "ab", "äöü", "日本語", "\u00ad"}},
+	{`text collate "C"`, "tc", []string{"", "a", "b", "A", "ab", "äöü", "日本語", "\u00ad", "á", "ą", "č", "ア", "ｱ", "亜", "Ж", "ё", "€"}},
 	{"text collate shop.loose", "tl", []string{"", "a", "A", "b"}},
 }
 
@@ -101,7 +101,7 @@ var templates = map[string][]string{
 		"({inet} << {inet})", "({inet} <<= {inet})", "({inet} >>= {inet})", "({inet} >> {cidr})", "({inet} && {inet})", "({inet} {op} {inet})",
 		"({jsonb} ->> {'key})::bool", "({shop.label} {eq} {text})", "({text}::bool)", "({int4}::bool)", "starts_with({text}, {text})",
 		"(claims ->> 'yes')::bool", "(claims @> {'jsonb})", "(claims ? {'key})", "({uuid} = (claims ->> 'sub')::uuid)", "({text} = (claims ->> 's'))", "({int4} = (claims ->> 'n')::int)",
-		`({text collate "C"} {op} {text})`, `({text collate "C"} {op} {text collate "C"})`, `({text collate "C"} like {text})`, "({text} {op} {text collate shop.loose})",
+		`({text collate "C"} {op} {text})`, `({text collate "C"} {op} {text collate "C"})`, `({text collate "C"} like {text})`, `({text collate "C"} {op} {text collate "C"})`, "octet_length({text collate \"C\"}) > 2", `({text collate "C"} between 'á' and 'ž')`, `(md5({text collate "C"}) = md5({text}))`, "({text} {op} {text collate shop.loose})",
 		`(greatest({text collate "C"}, {text}) {op} 'b')`, `({text collate "C"} < any ({text[]}))`, `(upper({text collate "C"}) = {text})`, `(array[{text collate "C"}] {op} array[{text}])`,
 		"({num} between symmetric {num} and {num})", "({num} not between {num} and {num})", "({num} not in ({num}, null, {num}))", "({bytea} {op} {bytea})", "({time} {op} {time})", "({interval} {op} {interval})",
 		"({uuid} {op} {uuid})", "(case {int4} when {int4} then {bool} when {num} then {bool} end)", "({char(5)} {eq} {char(5)})", "({char(5)} {eq} {text})", "({varchar(10)} {eq} {'text})",

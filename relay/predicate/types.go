@@ -12,6 +12,8 @@ type types struct {
 	own map[uint32]*typ
 	// named finds a relation's own type by what format_type prints for it.
 	named map[string]*typ
+	// encoding is the server's where it isn't UTF8, else empty.
+	encoding string
 }
 
 // madeUp is set in the oid of an array type that no column has and the catalog of the source may or may not.
@@ -19,6 +21,9 @@ const madeUp = 1 << 31
 
 func newTypes(r *relay.Relation, hidden func(column int) bool) *types {
 	t := &types{catalog: builtin(), own: map[uint32]*typ{}, named: map[string]*typ{}}
+	if r.Encoding != "UTF8" {
+		t.encoding = r.Encoding
+	}
 	for i := range r.Columns {
 		if !hidden(i) {
 			t.add(r.Columns[i].Type)

@@ -15,6 +15,8 @@ type work struct {
 	limit, spent int
 	columns      []parsed
 	documents    []parsedText
+	// encoded is what parseJSON needs.
+	encoded bool
 }
 
 // parsed is a column's value, once it was read.
@@ -82,7 +84,7 @@ func (w *work) column(slot int, text []byte, read func(string) (datum, *Fault)) 
 // document is a json text's, parsed once.
 func (w *work) document(text string) (*document, *Fault) {
 	if w == nil {
-		return parseJSON(text, true, false)
+		return parseJSON(text, true, false, false)
 	}
 	for _, p := range w.documents {
 		if len(p.text) == len(text) && unsafe.StringData(p.text) == unsafe.StringData(text) {
@@ -92,7 +94,7 @@ func (w *work) document(text string) (*document, *Fault) {
 	if fault := w.charge(parsing * len(text)); fault != nil {
 		return nil, fault
 	}
-	d, fault := parseJSON(text, true, false)
+	d, fault := parseJSON(text, true, false, w.encoded)
 	if fault == nil {
 		w.documents = append(w.documents, parsedText{text, d})
 	}

@@ -36,8 +36,8 @@ func (b *builder) build() (*relay.Relation, *Skip) {
 		return nil, refused
 	}
 	b.relation = &relay.Relation{
-		Name: b.table.Name, Server: b.source.Name, Capture: relay.CaptureLogical,
-		Schema: b.class.schema, Table: b.class.table, OID: b.class.oid, Partitioned: b.class.kind == "p",
+		Name: b.table.Name, Server: b.source.Name, Capture: b.capture(),
+		Schema: b.class.schema, Table: b.class.table, OID: b.class.oid, Partitioned: b.class.kind == "p", Encoding: b.catalog.encoding,
 		InsertOnly: b.source.insertOnly[b.table.Name],
 	}
 	if refused := b.columns(); refused != nil {
@@ -53,6 +53,13 @@ func (b *builder) build() (*relay.Relation, *Skip) {
 	}
 	b.relation.Fingerprint = b.fingerprint()
 	return b.relation, nil
+}
+
+func (b *builder) capture() relay.Capture {
+	if b.source.trigger {
+		return relay.CaptureTrigger
+	}
+	return relay.CaptureLogical
 }
 
 // kinds of relations at a source that have no stream of their own.
@@ -74,6 +81,8 @@ func (b *builder) usable() *Skip {
 	}
 	role := relay.Ident(b.catalog.role)
 	switch {
+	case b.source.trigger && b.catalog.captured[c.oid].problem != "":
+		return b.skip(b.catalog.captured[c.oid].remedy, "its changes can't be seen: %s", b.catalog.captured[c.oid].problem)
 	case c.system:
 		return b.skip("", "%s belongs to the server", remote)
 	case kinds[c.kind] != "":
@@ -125,7 +134,7 @@ func (b *builder) findLeaves() *Skip {
 // https://github.com/postgres/postgres/blob/REL_15_STABLE/src/backend/commands/tablecmds.c
 func (b *builder) fingerprint() string {
 	r := b.relation
-	head := []string{r.Name, r.Server, r.Schema, r.Table, fmt.Sprint(r.OID, r.Partitioned, r.Bag, r.InsertOnly), strings.Join(quoteAll(r.KeyNames()), ",")}
+	head := []string{r.Name, r.Server, r.Schema, r.Table, r.Encoding, fmt.Sprint(r.OID, r.Partitioned, r.Bag, r.InsertOnly, r.Capture), strings.Join(quoteAll(r.KeyNames()), ",")}
 	for _, l := range r.Leaves {
 		key := ""
 		if !l.Full {

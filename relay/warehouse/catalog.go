@@ -65,8 +65,10 @@ type catalog struct {
 	indexes    map[uint32][]index
 	types      map[uint32]*relay.Type
 	typeStamps map[uint32]string
+	captured   map[uint32]*captured
 	publishes  bool // stored generated columns, from 18 on
 	version    int
+	encoding   string
 	role       string
 }
 

@@ -42,7 +42,8 @@ select pg_catalog.pg_is_in_recovery(), pg_catalog.current_setting('server_versio
   pg_catalog.current_setting('max_replication_slots')::int4, pg_catalog.current_setting('max_wal_senders')::int4,
   exists (select from pg_catalog.pg_roles r where r.rolname = 'rds_replication' and pg_catalog.pg_has_role(r.oid, 'USAGE'))`
 
-// Check says what keeps a database from being a source of logical replication, as a *Problem: the first of what it finds.
+// Check says what keeps a database from being a source, of logical replication or ByTrigger, as a *Problem: the first of
+// what it finds.
 func (s *Source) Check(ctx context.Context, conn *pgx.Conn) error {
 	var c condition
 	err := conn.QueryRow(ctx, conditionSQL).Scan(&c.standby, &c.version, &c.encoding, &c.walLevel, &c.standbyNames,
@@ -50,14 +51,19 @@ func (s *Source) Check(ctx context.Context, conn *pgx.Conn) error {
 	if err != nil {
 		return fmt.Errorf("check source %s: %w", s.Name, err)
 	}
-	if p := c.problem(); p != nil {
+	p := c.problem()
+	if s.trigger {
+		p = c.server()
+	}
+	if p != nil {
 		p.What = fmt.Sprintf("source %s (%s): %s", s.Name, s.Address(), p.What)
 		return p
 	}
 	return nil
 }
 
-func (c condition) problem() *Problem {
+// server says what keeps the database from being a source of either way of capture.
+func (c condition) server() *Problem {
 	switch {
 	case c.standby:
 		return problem("it is a hot standby, which can't say what a snapshot saw",
@@ -66,6 +72,15 @@ func (c condition) problem() *Problem {
 		return problem(fmt.Sprintf("Postgres %d is too old", c.version/10000), "upgrade to Postgres 15 or newer")
 	case c.encoding == "SQL_ASCII":
 		return problem("its encoding is SQL_ASCII: what its bytes mean isn't known", "move it to a database with encoding UTF8")
+	}
+	return nil
+}
+
+func (c condition) problem() *Problem {
+	if p := c.server(); p != nil {
+		return p
+	}
+	switch {
 	case c.walLevel != "logical":
 		return problem(fmt.Sprintf("wal_level is %s", c.walLevel),
 			"alter system set wal_level = logical;\nthen restart Postgres")

@@ -20,8 +20,8 @@ func (b *builder) columns() *Skip {
 			return b.skip(fmt.Sprintf("alter foreign table %s alter column %s type %s;", relay.Ident(b.table.Schema, b.table.Table), relay.Ident(f.Name), a.typeName),
 				"drifted: column %s is %s in the warehouse and %s at source %s", relay.Ident(f.Name), f.Type, a.typeName, b.source.Name)
 		}
-		if b.catalog.unpublished(a) {
-			b.noteGenerated(f.Name, a)
+		if b.absent(a) {
+			b.noteAbsent(f.Name, a)
 			continue
 		}
 		if !whole(b.catalog.types[a.typ]) {
@@ -72,9 +72,12 @@ func (k *catalog) unpublished(a *attribute) bool {
 	return a.generated == "v" || a.generated == "s" && !k.publishes
 }
 
-func (b *builder) noteGenerated(name string, a *attribute) {
+func (b *builder) noteAbsent(name string, a *attribute) {
 	remedy := ""
 	switch {
+	case b.source.trigger && a.generated != "v":
+		b.note("", "column %s is excluded from capture, so it isn't published", relay.Ident(name))
+		return
 	case a.generated == "v":
 	case b.catalog.version >= version18:
 		remedy = fmt.Sprintf("alter publication %s set (publish_generated_columns = stored);", relay.Ident(b.source.publication))
@@ -107,6 +110,9 @@ func equal(a, b *string) bool {
 
 // leaf is the leaf's replica identity as the server will use it.
 func (b *builder) leaf(c *class) relay.Leaf {
+	if b.source.trigger {
+		return b.whole(c)
+	}
 	l := relay.Leaf{OID: c.oid, Schema: c.schema, Table: c.table, Identity: c.identity, NoFull: b.catalog.fullFails(c.oid) != ""}
 	if c.identity == relay.IdentityFull {
 		l.Full = true

@@ -25,6 +25,8 @@ type Inspection struct {
 	Relations []*relay.Relation
 	// Refused can't, sorted by name.
 	Refused []Skip
+	// Triggered are the names of those that triggers capture, sorted. Seen by logical replication, they are none of the others.
+	Triggered []string
 	// Notes are of relations that are published, about what of them isn't; sorted by name.
 	Notes []Skip
 	// Fingerprints is what Fingerprint answered in the same snapshot.
@@ -67,6 +69,12 @@ func (s *Source) Inspect(ctx context.Context, conn *pgx.Conn) (_ *Inspection, er
 	}
 	for i, t := range s.all() {
 		b := builder{source: s, catalog: k, table: t, class: k.classes[k.wanted[i]]}
+		if b.triggered() {
+			in.Triggered = append(in.Triggered, t.Name)
+		}
+		if b.triggered() != s.trigger {
+			continue
+		}
 		if relation, refused := b.build(); refused != nil {
 			in.Refused = append(in.Refused, *refused)
 		} else {
@@ -74,6 +82,7 @@ func (s *Source) Inspect(ctx context.Context, conn *pgx.Conn) (_ *Inspection, er
 			in.Notes = append(in.Notes, b.notes...)
 		}
 	}
+	slices.Sort(in.Triggered)
 	slices.SortFunc(in.Relations, func(a, b *relay.Relation) int { return strings.Compare(a.Name, b.Name) })
 	slices.SortFunc(in.Refused, func(a, b Skip) int { return strings.Compare(a.Name, b.Name) })
 	slices.SortStableFunc(in.Notes, func(a, b Skip) int { return strings.Compare(a.Name, b.Name) })
@@ -98,15 +107,18 @@ func (s *Source) remoteNames() (schemas, tables []string) {
 
 func (s *Source) readCatalog(ctx context.Context, conn *pgx.Conn, in *Inspection) (*catalog, error) {
 	k := &catalog{classes: map[uint32]*class{}, leaves: map[uint32][]uint32{}, attributes: map[uint32][]attribute{},
-		indexes: map[uint32][]index{}, types: map[uint32]*relay.Type{}, typeStamps: map[uint32]string{}}
+		indexes: map[uint32][]index{}, types: map[uint32]*relay.Type{}, typeStamps: map[uint32]string{}, captured: map[uint32]*captured{}}
 	var timeline int32
 	err := conn.QueryRow(ctx, headSQL, s.Publications()).Scan(&in.SystemID, &in.Database, &timeline, &in.ServerVersion, &in.Encoding,
 		&k.role, &k.publishes)
 	if err != nil {
 		return nil, fmt.Errorf("identify: %w", err)
 	}
-	in.Timeline, k.version = uint32(timeline), in.ServerVersion
+	in.Timeline, k.version, k.encoding = uint32(timeline), in.ServerVersion, in.Encoding
 	k.publishes = k.publishes && k.version >= version18
+	if err := k.readCaptured(ctx, conn); err != nil {
+		return nil, err
+	}
 	schemas, tables := s.remoteNames()
 	if err := k.readClasses(ctx, conn, schemas, tables); err != nil {
 		return nil, err

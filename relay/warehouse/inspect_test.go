@@ -329,6 +329,13 @@ func TestCollations(t *testing.T) {
 	})
 }
 
+func TestEncoding(t *testing.T) {
+	s := pgserver.ForTest(t, pgserver.Config{Version: 15})
+	execute(t, s, "postgres", `create database japan encoding 'EUC_JP' lc_collate 'C' lc_ctype 'C' template template0`)
+	execute(t, s, "japan", `create table t (id int primary key)`)
+	wantEqual(t, "encoding", local(t, Config{DSN: s.DSN("japan")}).relation(t, "public.t").Encoding, "EUC_JP")
+}
+
 // A table that is dropped between discovery and inspection.
 func TestDropped(t *testing.T) {
 	s := pgserver.ForTest(t, pgserver.Config{Version: 15})

@@ -11,6 +11,9 @@ import (
 // key finds the relation's key as the protocol defines it ("A change"), or says why it has none.
 func (b *builder) key() *Skip {
 	for _, l := range b.leaves {
+		if b.source.trigger {
+			break
+		}
 		if names := b.catalog.fullFails(l.oid); names != "" && l.identity == relay.IdentityFull {
 			return b.skip(b.insteadOfFull(l), "replica identity FULL of %s beside generated columns that aren't published (%s): once published, "+
 				"the application's UPDATE and DELETE would fail", l.name(), names)

@@ -81,6 +81,7 @@ type Source struct {
 
 	publication string
 	insertOnly  map[string]bool
+	trigger     bool // seen as capture by triggers sees it
 }
 
 // LocalTable is a table of the warehouse itself: an ordinary one or the root of a partitioned one.
