@@ -131,7 +131,7 @@ do $$
 begin
     insert into relay.state (version) values (1) on conflict on constraint state_pkey do update set version = excluded.version;
     if not (select whole from pg_temp.pgrelay_install) then
-        update relay.state set ready = false, reason = 'the outbox was made anew';
+        update relay.state set ready = false, reason = 'the outbox was made anew' where epoch > 0;
     end if;
     if (select count(*) from pg_trigger t where t.tgname = 'ring' and t.tgrelid in ('relay.outbox_0'::regclass, 'relay.outbox_1'::regclass, 'relay.outbox_2'::regclass)) in (0, 3)
         and not (select whole from pg_temp.pgrelay_install) then

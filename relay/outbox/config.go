@@ -18,6 +18,8 @@ type Config struct {
 	Poll time.Duration
 	// PollUnrung is how often to look where nobody rings; default 100 ms.
 	PollUnrung time.Duration
+	// Takeover is how long Open waits for another reader to end; default 5 s.
+	Takeover time.Duration
 	// NoDoorbell looks by itself, as where the DBA has switched the doorbell off.
 	NoDoorbell bool
 	// RetainBytes and RetainAge say how much of what was delivered is kept for those who resume: about, at most half as much
@@ -27,6 +29,8 @@ type Config struct {
 	Logger      zerolog.Logger
 	// Waiting is told whom Open waits for; default: the log alone.
 	Waiting func(reason string)
+
+	tendEvery time.Duration
 }
 
 func (c Config) withDefaults() (Config, error) {
@@ -44,6 +48,12 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.RetainAge <= 0 {
 		c.RetainAge = 10 * time.Minute
+	}
+	if c.Takeover <= 0 {
+		c.Takeover = 5 * time.Second
+	}
+	if c.tendEvery <= 0 {
+		c.tendEvery = tendEvery
 	}
 	c.Logger = c.Logger.With().Str("component", "outbox").Logger()
 	if c.Waiting == nil {

@@ -95,8 +95,10 @@ func (r *Reader) beginEpoch(ctx context.Context, reason string, s state) error {
 			return err
 		}
 	}
-	if err := r.awaitWriters(ctx); err != nil {
-		return err
+	if s.epoch > 0 && s.sameServer { // before the first, and on another server, nothing was kept from being captured
+		if err := r.awaitWriters(ctx); err != nil {
+			return err
+		}
 	}
 	if _, err := r.conn.Exec(ctx, `select relay.finish_epoch($1, $2)`, pgx.QueryExecModeExec, s.system, s.timeline); err != nil {
 		return fmt.Errorf("begin an epoch: %w", err)

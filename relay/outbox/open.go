@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strconv"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -73,11 +74,7 @@ func (r *Reader) settle(ctx context.Context) error {
 		r.cfg.Logger.Warn().Msg("a pooler is in between: nobody can ring through it, so the outbox is polled; connect to the server itself")
 		return nil
 	}
-	// A server has those of the settings that its version knows.
-	_, err = r.conn.Exec(ctx, `select pg_catalog.set_config(v.name, v.value, false)
-		from (values ('search_path', 'pg_catalog'), ('lock_timeout', '`+lockWait+`'), ('statement_timeout', '0'), ('transaction_timeout', '0'),
-			('idle_in_transaction_session_timeout', '0'), ('idle_session_timeout', '0')) v(name, value)
-		join pg_catalog.pg_settings s on s.name = v.name`)
+	_, err = r.conn.Exec(ctx, settleSQL)
 	if err != nil {
 		return fmt.Errorf("settle the session: %w", err)
 	}
@@ -114,18 +111,32 @@ func (r *Reader) check(ctx context.Context) error {
 	return nil
 }
 
-// alone takes the lock that makes a second reader impossible. Behind a pooler the deliveries' numbers alone guard against it.
+// alone takes the lock that makes a second reader impossible, if need be after waiting for the other to end. Behind a pooler the
+// deliveries' numbers alone guard against it.
 func (r *Reader) alone(ctx context.Context) error {
 	if r.pooled {
 		return nil
 	}
-	var ok bool
-	if err := r.conn.QueryRow(ctx, `select pg_catalog.pg_try_advisory_lock($1::int4, $2::int4)`, lockClass, lockReader).Scan(&ok); err != nil {
-		return fmt.Errorf("take the reader's lock: %w", err)
+	for deadline := time.Now().Add(r.cfg.Takeover); ; {
+		var ok bool
+		if err := r.conn.QueryRow(ctx, `select pg_catalog.pg_try_advisory_lock($1::int4, $2::int4)`, lockClass, lockReader).Scan(&ok); err != nil {
+			return fmt.Errorf("take the reader's lock: %w", err)
+		}
+		if ok {
+			return nil
+		}
+		other := r.other(ctx)
+		if time.Now().After(deadline) {
+			return other
+		}
+		if err := r.await(ctx, other.Error()); err != nil {
+			return err
+		}
 	}
-	if ok {
-		return nil
-	}
+}
+
+// other says who holds the reader's lock.
+func (r *Reader) other(ctx context.Context) error {
 	var pid int
 	var who string
 	err := r.conn.QueryRow(ctx, `select l.pid, pg_catalog.format('process %s of role %s (%s), connected from %s since %s', l.pid, a.usename,
@@ -134,7 +145,7 @@ func (r *Reader) alone(ctx context.Context) error {
 		where l.locktype = 'advisory' and l.classid::int8 = $1::int8 and l.objid::int8 = $2::int8 and l.objsubid = 2 and l.granted
 		  and l.database = (select oid from pg_catalog.pg_database where datname = pg_catalog.current_database())`, int64(lockClass), int64(lockReader)).Scan(&pid, &who)
 	if err != nil {
-		return fmt.Errorf("another reader has the outbox, and it can't be told which: %w", err)
+		return fmt.Errorf("another relay reads this outbox, and it can't be told which: %w", err)
 	}
 	return &relay.Problem{What: "another relay reads this outbox: " + who, Remedy: "stop that relay, or: select pg_terminate_backend(" + strconv.Itoa(pid) + ");"}
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -35,7 +34,7 @@ func (r *Reader) Replay(ctx context.Context, from, to relay.LSN, h Handler) erro
 type recordedDelivery struct {
 	n     int64
 	after border
-	s1    string
+	s1    border
 }
 
 // replay hands over what was recorded after from and returns the border of the last delivery.
@@ -66,9 +65,7 @@ func (r *Reader) replay(ctx context.Context, conn *pgx.Conn, d *deliverer, from,
 			break
 		}
 		n = some[len(some)-1].n + 1
-		if last, err = parseBorder(some[len(some)-1].s1); err != nil {
-			break
-		}
+		last = some[len(some)-1].s1
 	}
 	if err != nil {
 		return last, err
@@ -106,12 +103,14 @@ where d.n > s.base >> 24 and d.n >= $1::int8 and ($2::int8 = 0 or d.n <= $2::int
 	defer rows.Close()
 	for rows.Next() {
 		one := recordedDelivery{after: before}
-		if err := rows.Scan(&one.n, &one.s1); err != nil {
+		var text string
+		if err := rows.Scan(&one.n, &text); err != nil {
 			return nil, false, fmt.Errorf("list deliveries: %w", err)
 		}
-		if before, err = parseBorder(one.s1); err != nil {
+		if one.s1, err = parseBorder(text); err != nil {
 			return nil, false, err
 		}
+		before = one.s1
 		some = append(some, one)
 	}
 	return some, len(some) < deliveriesAtOnce, rows.Err()
@@ -122,7 +121,7 @@ func (r *Reader) again(ctx context.Context, conn *pgx.Conn, d *deliverer, some [
 	p := conn.PgConn().StartPipeline(ctx)
 	defer func() { err = errors.Join(err, p.Close()) }()
 	for _, one := range some {
-		r.send(p, rowsName, binaryResult, []byte(strconv.FormatInt(one.n, 10)), []byte(one.after.xmax), []byte(one.after.running))
+		p.SendQueryParams(againSQL, [][]byte{[]byte(one.s1.text), []byte(one.after.xmax), []byte(one.after.running), []byte(one.s1.xmax)}, nil, nil, binaryResult)
 	}
 	p.SendPipelineSync()
 	if err := p.Flush(); err != nil {
@@ -142,7 +141,7 @@ func (r *Reader) again(ctx context.Context, conn *pgx.Conn, d *deliverer, some [
 		if one.n == first {
 			skip = place
 		}
-		if err := d.run(one.n, skip, one.s1, rows); err != nil {
+		if err := d.run(one.n, skip, one.s1.text, rows); err != nil {
 			return err
 		}
 	}

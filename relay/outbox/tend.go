@@ -10,7 +10,7 @@ import (
 	"pgrelay/relay"
 )
 
-// tendEvery is how often the window is looked after.
+// tendEvery is how often the window is looked after by default.
 const tendEvery = 2 * time.Second
 
 // figuresSQL: the present table's bytes and since when it has been in use, and whether writers ring.
@@ -26,7 +26,7 @@ left join lateral (select pg_catalog.encode(pg_catalog.substr(t.tgargs, 1, pg_ca
 
 // tend looks after the window now and then: turns to the next table where the present one is large or old enough.
 func (r *Reader) tend(ctx context.Context) error {
-	if time.Since(r.tended) < tendEvery {
+	if time.Since(r.tended) < r.cfg.tendEvery {
 		return nil
 	}
 	r.tended = time.Now()

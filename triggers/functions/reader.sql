@@ -36,7 +36,9 @@ $$;
 -- it whose columns are new, by oid.
 create or replace function relay.record(this bigint, s0 pg_snapshot, always boolean,
     out s1 pg_snapshot, out closed boolean, out recorded boolean, out layouts jsonb)
-language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+    set enable_seqscan = off set jit = off -- plans outlive the time when a table is empty
+as $$
 declare
     last bigint;
     relations oid[];
