@@ -1,6 +1,8 @@
-import type { ReactNode } from "react";
+import { type ReactNode, useSyncExternalStore } from "react";
 import type { Demo } from "./client.js";
-import { ConnectionPill, Controls } from "./controls.js";
+import { ConnectionPill, Controls, Identity } from "./controls.js";
+import type { Filter } from "./filter.js";
+import { FilterBar } from "./filter-bar.js";
 import { Panel } from "./panel.js";
 import { Tiles } from "./tiles.js";
 
@@ -14,6 +16,7 @@ export function App({ demo }: { demo: Demo }): ReactNode {
           <p>
             Rows of two Postgres services, live in React. Each cell is a database's, painted as it commits.
           </p>
+          <Identity />
         </div>
         <ConnectionPill />
       </header>
@@ -23,12 +26,25 @@ export function App({ demo }: { demo: Demo }): ReactNode {
       </section>
       <main className="tables">
         <Panel table="profiles.users" title="People" order="steady" />
-        <Panel table="orders.orders" title="Orders" order="latest" />
+        <Orders filter={demo.filter} />
         <Panel table="orders.products" title="Products" order="steady" />
         <Panel table="orders.order_lines" title="Order lines" order="latest" />
         <Panel table="orders.payments" title="Payments" order="latest" />
       </main>
     </div>
+  );
+}
+
+function Orders({ filter }: { filter: Filter }): ReactNode {
+  useSyncExternalStore(filter.subscribe, filter.getSnapshot);
+  return (
+    <Panel
+      table="orders.orders"
+      title="Orders"
+      order="latest"
+      where={filter.where}
+      bar={<FilterBar filter={filter} />}
+    />
   );
 }
 

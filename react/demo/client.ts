@@ -1,4 +1,5 @@
-import { RelayClient } from "../src/index.js";
+import { type QuerySpec, RelayClient } from "../src/index.js";
+import { Filter } from "./filter.js";
 import { Meter } from "./meter.js";
 import { Story } from "./story.js";
 
@@ -11,9 +12,10 @@ export const TABLES = [
   "orders.payments",
 ] as const;
 
-/** What the page is made of: one client, its meter, and the story of its connection. */
+/** What the page is made of: one client, the filter of the orders, its meter, and the story of its connection. */
 export interface Demo {
   readonly client: RelayClient;
+  readonly filter: Filter;
   readonly meter: Meter;
   readonly story: Story;
 }
@@ -24,5 +26,12 @@ export function makeDemo(): Demo {
     schedule: (flush) => meter.schedule(flush),
     onTransaction: (transaction) => meter.record(transaction),
   });
-  return { client, meter, story: new Story(client, TABLES) };
+  const filter = new Filter();
+  const queries = () => TABLES.map((table) => shown(filter, table));
+  return { client, filter, meter, story: new Story(client, queries) };
+}
+
+/** What the page shows of a table. */
+export function shown(filter: Filter, table: string): QuerySpec {
+  return { table, where: table === "orders.orders" ? filter.where : undefined };
 }

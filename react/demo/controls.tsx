@@ -17,18 +17,26 @@ const WORDS: { readonly [S in ConnectionStatus]: readonly [word: string, tone: s
 };
 
 export function ConnectionPill(): ReactNode {
-  const { status, role, version } = useConnection();
+  const { status, version } = useConnection();
   const [word, tone] = WORDS[status];
   return (
     <div className={`pill ${tone}`} data-testid="connection" data-status={status} role="status">
       <i />
       <b>{word}</b>
-      {status === "open" && (
-        <span>
-          as {role}, relay {version}
-        </span>
-      )}
+      {status === "open" && <span>relay {version}</span>}
     </div>
+  );
+}
+
+/** Whom the relay takes the page for, and what that means. */
+export function Identity(): ReactNode {
+  const { role, sub } = useConnection();
+  if (role === undefined) return <p className="identity">&nbsp;</p>;
+  return (
+    <p className="identity" data-testid="identity">
+      You are <b>{sub === undefined ? role : `${sub}, ${role}`}</b>: these are the rows and columns that the
+      rules show you. Edit <code>web_socket_event_system_events.rules</code>, and look here.
+    </p>
   );
 }
 

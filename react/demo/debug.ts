@@ -1,5 +1,5 @@
 import type { Row, RowsStatus } from "../src/index.js";
-import { type Demo, TABLES } from "./client.js";
+import { type Demo, shown, TABLES } from "./client.js";
 
 /** What the page's tests read. */
 export interface Debug {
@@ -13,7 +13,7 @@ export interface Debug {
   readonly caughtUp: number;
   readonly anomalies: number;
   readonly connection: string;
-  /** Rows held, by table. */
+  /** Rows held of what the page shows, by table. */
   readonly counts: { readonly [table: string]: number };
   rows(table: string): readonly Row[];
   status(table: string): RowsStatus;
@@ -25,8 +25,8 @@ declare global {
   }
 }
 
-export function expose({ client }: Demo): void {
-  const look = (table: string) => client.liveRows({ table }).getSnapshot();
+export function expose({ client, filter }: Demo): void {
+  const look = (table: string) => client.liveRows(shown(filter, table)).getSnapshot();
   const own = {
     get subscriptions() {
       return client.counters.subscribes;

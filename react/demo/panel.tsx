@@ -1,5 +1,5 @@
 import { memo, type ReactNode, useLayoutEffect, useMemo, useRef, useState } from "react";
-import type { Column, JsonValue, LiveRows, Row } from "../src/index.js";
+import type { Column, JsonValue, LiveRows, Row, Sql } from "../src/index.js";
 import { same } from "../src/json.js";
 import { useLiveRows } from "../src/react/index.js";
 import { type Look, look, right, show } from "./cells.js";
@@ -25,10 +25,13 @@ interface PanelProps {
   table: string;
   title: string;
   order: Order;
+  where?: Sql | undefined;
+  /** What sets `where`. */
+  bar?: ReactNode;
 }
 
-export function Panel({ table, title, order: first }: PanelProps): ReactNode {
-  const live = useLiveRows(table);
+export function Panel({ table, title, order: first, where, bar }: PanelProps): ReactNode {
+  const live = useLiveRows(table, { where });
   const [order, setOrder] = useState(first);
   const rows = useMemo(() => top(live, order), [live, order]);
   const columns = useMemo(() => live.columns.filter(({ name }) => !QUIET.has(name)), [live.columns]);
@@ -49,11 +52,15 @@ export function Panel({ table, title, order: first }: PanelProps): ReactNode {
           {number(live.rows.length)}
         </span>
       </header>
+      {bar}
       <div className="scroll">
         {live.problem === undefined || live.rows.length > 0 ? (
           <Table columns={columns} rows={rows} live={live} />
         ) : (
-          <p className="problem">{live.problem.message}</p>
+          <p className="problem" data-testid={`problem-${table}`}>
+            <code>{live.problem.code}</code> {live.problem.message}
+            {live.problem.hint !== undefined && <small>{live.problem.hint}</small>}
+          </p>
         )}
       </div>
     </section>

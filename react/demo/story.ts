@@ -1,4 +1,4 @@
-import type { Counters, RelayClient } from "../src/index.js";
+import type { Counters, QuerySpec, RelayClient } from "../src/index.js";
 
 /** One thing that happened to the connection. */
 export interface Chapter {
@@ -14,7 +14,7 @@ const LOOK = 100;
 /** Tells how the connection was lost and what came after it returned. */
 export class Story {
   readonly #client: RelayClient;
-  readonly #tables: readonly string[];
+  readonly #queries: () => readonly QuerySpec[];
   readonly #listeners = new Set<() => void>();
   #chapters: readonly Chapter[] = [];
   #before: Counters;
@@ -22,9 +22,9 @@ export class Story {
   #stop: (() => void) | undefined;
   #look: ReturnType<typeof setInterval> | undefined;
 
-  constructor(client: RelayClient, tables: readonly string[]) {
+  constructor(client: RelayClient, queries: () => readonly QuerySpec[]) {
     this.#client = client;
-    this.#tables = tables;
+    this.#queries = queries;
     this.#before = { ...client.counters };
   }
 
@@ -65,7 +65,7 @@ export class Story {
   #settled(): void {
     const client = this.#client;
     if (client.connection.getSnapshot().status !== "open") return this.#rest();
-    const states = this.#tables.map((table) => client.liveRows({ table }).getSnapshot().status);
+    const states = this.#queries().map((query) => client.liveRows(query).getSnapshot().status);
     if (!states.every((status) => status === "live" || status === "missing" || status === "error")) return;
     this.#rest();
     const { resumes, caughtUp, snapshots } = client.counters;

@@ -1,9 +1,10 @@
 import { mkdir } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
-import { type Browser, chromium, type Page } from "playwright-core";
+import type { Browser, Page } from "playwright-core";
 import { createServer } from "vite";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Debug } from "../demo/debug.js";
+import { launch, patience } from "./browser.js";
 import { differences } from "./compare.js";
 import { Relay } from "./relay.js";
 
@@ -16,18 +17,7 @@ const KEYS = {
 } as const;
 const TABLES = Object.keys(KEYS) as (keyof typeof KEYS)[];
 
-const ARGS = [
-  "--headless",
-  "--no-sandbox",
-  "--disable-gpu",
-  "--disable-quic",
-  "--no-first-run",
-  "--disable-background-networking",
-  "--disable-component-update",
-  "--disable-sync",
-];
 const screenshots = fileURLToPath(new URL("screenshots/", import.meta.url));
-const patience = { timeout: 60_000, interval: 200 };
 
 let relay: Relay;
 let browser: Browser;
@@ -36,10 +26,7 @@ const errors: string[] = [];
 
 beforeAll(async () => {
   await mkdir(screenshots, { recursive: true });
-  [relay, browser] = await Promise.all([
-    Relay.start(),
-    chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: ARGS }),
-  ]);
+  [relay, browser] = await Promise.all([Relay.start(), launch()]);
   page = await browser.newPage({ viewport: { width: 1440, height: 900 }, colorScheme: "light" });
   page.on("pageerror", (error) => errors.push(error.message));
   await page.goto(relay.url);

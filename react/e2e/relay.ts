@@ -1,6 +1,7 @@
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
 
@@ -8,10 +9,13 @@ const root = fileURLToPath(new URL("../..", import.meta.url));
 export class Relay {
   readonly #process: ChildProcess;
   readonly url: string;
+  /** The system database, where the rules are; undefined where the demo doesn't tell. */
+  readonly system: string | undefined;
 
-  private constructor(process: ChildProcess, url: string) {
+  private constructor(process: ChildProcess, url: string, system: string | undefined) {
     this.#process = process;
     this.url = url;
+    this.system = system;
   }
 
   /** Starts the binary (bin/pgrelay, or PGRELAY_BIN) and waits for the line that tells where the page is. */
@@ -37,7 +41,15 @@ export class Relay {
         });
       }
     });
-    return new Relay(child, await Promise.race([url, ended]));
+    const page = await Promise.race([url, ended]);
+    const system = /postgres:\/\/[^\s']+\/web_socket_event_system\b[^\s']*/.exec(said.join("\n"))?.[0];
+    return new Relay(child, page, system);
+  }
+
+  /** Runs SQL in the system database. */
+  async psql(sql: string): Promise<void> {
+    if (this.system === undefined) throw new Error("pgrelay demo doesn't tell where the rules are");
+    await promisify(execFile)("psql", ["-X", "-q", "-v", "ON_ERROR_STOP=1", "-c", sql, this.system]);
   }
 
   /** Sets the traffic's rate in actions a second; returns the highest possible one. */
