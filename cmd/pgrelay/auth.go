@@ -23,9 +23,8 @@ type authFlags struct {
 	JWKSAllowHTTP bool          `name:"jwks-allow-http" help:"Permit a JWKS by http from another machine. Who can change the answer on its way can then sign in as anybody."`
 	JWTIssuer     string        `name:"jwt-issuer" help:"What the claim iss must be; by default it isn't looked at." placeholder:"ISSUER"`
 	JWTAudience   []string      `name:"jwt-audience" help:"Names of which the claim aud must hold one, separated by commas or by repeating the flag; by default it isn't looked at, and tokens that the same issuer made for other applications are accepted." placeholder:"AUDIENCE"`
-	JWTRequire    []string      `name:"jwt-require" help:"Claims that must be there and not null, separated by commas; named as in --role-claim." placeholder:"CLAIM"`
+	JWTRequire    []string      `name:"jwt-require" help:"Claims that must be there and not null, separated by commas; named as in --role-claim. With exp among them every token has to expire." placeholder:"CLAIM"`
 	JWTLeeway     time.Duration `name:"jwt-leeway" default:"30s" help:"By how much the clocks of the issuer and the relay may differ (exp, nbf)."`
-	JWTAllowNoExp bool          `name:"jwt-allow-no-exp" help:"Accept tokens without the claim exp. Nothing ends such a token but the change of its key."`
 	RoleClaim     string        `default:"role" help:"Claim that holds the role; a token without it has the role authenticated. Where no claim has exactly this name, dots lead into objects: app_metadata.role. Take none that users can write themselves." placeholder:"CLAIM"`
 	ForbidAnon    bool          `help:"Refuse connections without a token."`
 }
@@ -43,7 +42,7 @@ func (f *authFlags) config(logger zerolog.Logger) (auth.Config, error) {
 		Secret: []byte(f.JWTSecret), Keys: keys,
 		JWKS:   auth.JWKS{URL: f.JWKS, HTTPAllowed: f.JWKSAllowHTTP, Refresh: f.JWKSRefresh},
 		Issuer: f.JWTIssuer, Audience: f.JWTAudience, Required: f.JWTRequire, RoleClaim: f.RoleClaim,
-		Leeway: leeway, UnexpiringAllowed: f.JWTAllowNoExp, AnonForbidden: f.ForbidAnon, Logger: logger,
+		Leeway: leeway, AnonForbidden: f.ForbidAnon, Logger: logger,
 	}, nil
 }
 

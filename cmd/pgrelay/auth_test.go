@@ -45,9 +45,9 @@ func parseAuth(t *testing.T, args ...string) auth.Config {
 func TestAuthFlags(t *testing.T) {
 	want := auth.Config{Secret: []byte("s"), JWKS: auth.JWKS{URL: "https://issuer/keys", HTTPAllowed: true, Refresh: time.Minute},
 		Issuer: "https://issuer", Audience: []string{"a", "b"}, Required: []string{"org", "m.n"}, RoleClaim: "m.role", Leeway: -1,
-		UnexpiringAllowed: true, AnonForbidden: true, Logger: zerolog.Nop()}
+		AnonForbidden: true, Logger: zerolog.Nop()}
 	got := parseAuth(t, "--jwt-secret=s", "--jwks=https://issuer/keys", "--jwks-allow-http", "--jwks-refresh=1m", "--jwt-issuer=https://issuer",
-		"--jwt-audience=a", "--jwt-audience=b", "--jwt-require=org,m.n", "--role-claim=m.role", "--jwt-leeway=0s", "--jwt-allow-no-exp", "--forbid-anon")
+		"--jwt-audience=a", "--jwt-audience=b", "--jwt-require=org,m.n", "--role-claim=m.role", "--jwt-leeway=0s", "--forbid-anon")
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("flags: got %+v, want %+v", got, want)
 	}

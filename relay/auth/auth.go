@@ -44,15 +44,14 @@ type Config struct {
 	Issuer string
 	// Audience are the names of which the claim aud must hold one; none: anything.
 	Audience []string
-	// Required are claims that must be there and not null, named as RoleClaim is.
+	// Required are claims that must be there and not null, named as RoleClaim is. Without exp among them a token need not
+	// expire; nothing ends such a one but the change of its key.
 	Required []string
 	// RoleClaim names the claim that holds the role; default DefaultRoleClaim. A token without it is "authenticated".
 	// Where there is no claim of exactly that name, dots lead into objects: app_metadata.role.
 	RoleClaim string
 	// Leeway is the clock difference tolerated for exp and nbf; default DefaultLeeway, negative for none.
 	Leeway time.Duration
-	// UnexpiringAllowed accepts tokens without exp, which nothing ends but the change of the key.
-	UnexpiringAllowed bool
 	// AnonForbidden refuses connections without a token.
 	AnonForbidden bool
 

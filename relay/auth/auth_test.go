@@ -103,7 +103,7 @@ func TestAccepted(t *testing.T) {
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			c.config.Secret, c.config.UnexpiringAllowed = secret, true
+			c.config.Secret = secret
 			if c.header == "" {
 				c.header = hs256
 			}
@@ -180,7 +180,7 @@ func TestRefused(t *testing.T) {
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			c.config.Secret, c.config.UnexpiringAllowed = secret, true
+			c.config.Secret = secret
 			_, err := verifier(t, c.config).Verify(c.token, now)
 			if !errors.Is(err, c.want) {
 				t.Errorf("got %v, want %v", err, c.want)
@@ -190,7 +190,7 @@ func TestRefused(t *testing.T) {
 }
 
 func TestMeantForUs(t *testing.T) {
-	config := Config{Secret: secret, UnexpiringAllowed: true, Issuer: "https://issuer", Audience: []string{"a", "b"}, Required: []string{"org", "m.n"}}
+	config := Config{Secret: secret, Issuer: "https://issuer", Audience: []string{"a", "b"}, Required: []string{"org", "m.n"}}
 	for _, aud := range []string{`"b"`, `["c","a"]`} {
 		payload := `{"iss":"https://issuer","aud":` + aud + `,"org":false,"m":{"n":0}}`
 		if _, err := verifier(t, config).Verify(signed(hs256, payload, secret), now); err != nil {
@@ -205,10 +205,10 @@ func TestMeantForUs(t *testing.T) {
 
 func TestWithoutExpiryOnlyWhereAllowed(t *testing.T) {
 	token := signed(hs256, `{"sub":"u1"}`, secret)
-	if _, err := verifier(t, Config{Secret: secret}).Verify(token, now); !errors.Is(err, ErrNoExpiry) {
-		t.Errorf("got %v, want %v", err, ErrNoExpiry)
+	if _, err := verifier(t, Config{Secret: secret, Required: []string{"exp"}}).Verify(token, now); !errors.Is(err, ErrClaim) {
+		t.Errorf("got %v, want %v", err, ErrClaim)
 	}
-	got, err := verifier(t, Config{Secret: secret, UnexpiringAllowed: true}).Verify(token, now)
+	got, err := verifier(t, Config{Secret: secret}).Verify(token, now)
 	if err != nil || !got.Expires.IsZero() {
 		t.Errorf("got %+v, %v, want no expiry", got, err)
 	}

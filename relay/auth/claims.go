@@ -58,8 +58,6 @@ func (v *Verifier) times(claims jwt.MapClaims, now time.Time) (time.Time, error)
 	switch {
 	case err != nil:
 		return time.Time{}, err
-	case expires.IsZero() && !v.cfg.UnexpiringAllowed:
-		return time.Time{}, ErrNoExpiry
 	case !expires.IsZero() && !now.Before(expires.Add(v.cfg.Leeway)):
 		return time.Time{}, ErrExpired
 	case now.Before(notBefore.Add(-v.cfg.Leeway)):

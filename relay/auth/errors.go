@@ -18,7 +18,6 @@ var (
 	ErrNotFetched  = errors.New("the keys that tokens are checked with have not been fetched yet")
 	ErrManyKeys    = errors.New("the token names no key (kid), and there are too many to try")
 	ErrExpired     = errors.New("the token has expired")
-	ErrNoExpiry    = errors.New("the token has no claim exp")
 	ErrNotYetValid = errors.New("the token is not valid yet")
 	ErrIssuer      = errors.New("the token's claim iss is not the issuer's that is accepted here")
 	ErrAudience    = errors.New("the token's claim aud names no audience that is accepted here")

@@ -16,7 +16,7 @@ import (
 // fuzzed is a verifier that has keys of every kind from every source.
 func fuzzed(f *testing.F) *Verifier {
 	rsaKey, ecKey, edKey := pairs()[0], pairs()[1], pairs()[2]
-	return holding(f, Config{Secret: secret, Keys: []crypto.PublicKey{ecKey.Public()}, RoleClaim: "m.role", UnexpiringAllowed: true},
+	return holding(f, Config{Secret: secret, Keys: []crypto.PublicKey{ecKey.Public()}, RoleClaim: "m.role"},
 		jwkSet(rsaKey.jwk(f, "r", `{}`), edKey.jwk(f, "e", `{}`)))
 }
 
@@ -118,7 +118,7 @@ func FuzzParseSet(f *testing.F) {
 				t.Errorf("a %T is used for RS256: %v", key, err)
 			}
 		}
-		v := holding(t, Config{UnexpiringAllowed: true}, text)
+		v := holding(t, Config{}, text)
 		if _, err := v.Verify(forged, now); err == nil {
 			t.Error("a symmetric key is used")
 		}

@@ -20,7 +20,7 @@ func TestClaimsAsPostgresReadsThem(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = conn.Close(t.Context()) }()
-	v := verifier(t, Config{Secret: secret, UnexpiringAllowed: true})
+	v := verifier(t, Config{Secret: secret})
 	digits := func(n int) string { return strings.Repeat("9", n) }
 	for _, value := range []string{`"\u0000"`, `"\\u0000"`, `"\ud800"`, `"\udc00"`, `"\ud83d\ude00"`, `"\ud83d\\ude00"`, `"\ude00\ud83d"`, "\"\xc0\x80\"", `"\uFFFF"`,
 		"0", "-0", "-0.0", "1e0", "1E+2", "1.50", "1e131071", "1e131072", "1e131073", "9.9e131071", "9.9e131072", "0.001e131074", "0.001e131075",
