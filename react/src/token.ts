@@ -1,4 +1,7 @@
-/** A JWT, or a function that gives one; it is asked before each connection and before the token expires. */
+/**
+ * A JWT, or a function that gives one; it is asked before each connection and before the token expires, never twice at a
+ * time. Undefined is nobody: the connection is `anon`'s, and rows that somebody saw are dropped.
+ */
 export type TokenSource = string | (() => string | undefined | Promise<string | undefined>);
 
 /** How long before its expiry a token is renewed at most, in milliseconds; as much again is jitter. */

@@ -8,7 +8,8 @@ const UNKNOWN: LiveRow<never> = { row: undefined, status: "loading" };
 
 /**
  * The row with this key; the component renders when this row changes and for no other.
- * A key of several columns is an object of them. All rows that the options leave are held by the page.
+ * A key of several columns is an object of them. All rows that the options leave are held by the page. With another key
+ * or other options it is another row, `loading` until it is known: the one before isn't shown in its place.
  */
 export function useLiveRow<R extends object = Row>(
   table: string,
