@@ -26,6 +26,8 @@ type (
 		op  order
 		// bytes: values are equal exactly where their s are.
 		bytes bool
+		// number: values are equal exactly where their i are.
+		number bool
 	}
 )
 
@@ -52,6 +54,8 @@ type builder struct {
 	work *work
 	// slots are those of columns in a row's work.
 	slots map[int]int
+	// sets are those of constant arrays.
+	sets map[*array]*set
 	// heavy: the work on a row is to be counted.
 	heavy bool
 }

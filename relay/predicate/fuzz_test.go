@@ -108,3 +108,23 @@ func checkBound(t *testing.T, b *Bound, row, proper []relay.Value) {
 		t.Fatalf("got %v and %v", got, fault)
 	}
 }
+
+// TestDeep: however deep a text is nested, it is an error and not the end of the process.
+func TestDeep(t *testing.T) {
+	for _, part := range []string{
+		"(", "not ", "- ", "+ 1 ", "case when ", "array[", "a[", "((select ", "coalesce(", "n in (", "n between ", "x::text::", "a.", "exists(", "row(", "cast(", "1 + (", "{", "\"", "$$",
+	} {
+		for _, n := range []int{100, 1000, 16384 / len(part)} {
+			text := strings.Repeat(part, n)
+			for _, whole := range []string{text, text + "1" + strings.Repeat(")", strings.Count(text, "("))} {
+				if _, err := Compile(whole, orders(), Options{Claims: true, MaxBytes: 1 << 16}); err == nil {
+					t.Errorf("%q %d times: got no error", part, n)
+				}
+			}
+		}
+	}
+	long := strings.TrimSuffix(strings.Repeat("paid and ", 1800), " and ")
+	if got, fault := bind(t, long, "{}").Eval(order1()); got != True {
+		t.Errorf("a long conjunction: got %v %v", got, fault)
+	}
+}

@@ -22,6 +22,12 @@ var suffixes = map[string]order{"eq": eq, "ne": ne, "lt": lt, "le": le, "gt": gt
 // byBytes are the prefixes of comparisons whose equality is that of the texts.
 var byBytes = map[string]bool{"text": true, "text_": true, "name": true, "bytea": true, "uuid_": true}
 
+// byNumber are the prefixes of comparisons whose equality is that of the numbers.
+var byNumber = map[string]bool{
+	"int2": true, "int4": true, "int8": true, "int24": true, "int42": true, "int28": true, "int82": true, "int48": true, "int84": true,
+	"oid": true, "date_": true, "time_": true, "timestamp_": true,
+}
+
 // comparisons enters the six operators of each pair of types.
 func comparisons() {
 	plain := map[string]compare{
@@ -33,7 +39,7 @@ func comparisons() {
 	}
 	for prefix, cmp := range plain {
 		for suffix, op := range suffixes {
-			implementations[prefix+suffix] = comparison{cmp, op, byBytes[prefix]}
+			implementations[prefix+suffix] = comparison{cmp, op, byBytes[prefix], byNumber[prefix]}
 		}
 	}
 	for suffix, op := range suffixes {
@@ -42,12 +48,12 @@ func comparisons() {
 			"timestamptz_%_date": compareTimestampDate, "timestamp_%_timestamptz": compareInt, "timestamptz_%_timestamp": compareInt,
 		} {
 			before, after, _ := cut(prefix)
-			implementations[before+suffix+after] = comparison{cmp, op, false}
+			implementations[before+suffix+after] = comparison{cmp, op, false, false}
 		}
-		implementations["text"+suffix+"name"] = comparison{compareBytes, op, true}
-		implementations["name"+suffix+"text"] = comparison{compareBytes, op, true}
-		implementations["text_pattern_"+suffix] = comparison{compareBytes, op, true}
-		implementations["bpchar_pattern_"+suffix] = comparison{comparePadded, op, false}
+		implementations["text"+suffix+"name"] = comparison{compareBytes, op, true, false}
+		implementations["name"+suffix+"text"] = comparison{compareBytes, op, true, false}
+		implementations["text_pattern_"+suffix] = comparison{compareBytes, op, true, false}
+		implementations["bpchar_pattern_"+suffix] = comparison{comparePadded, op, false, false}
 		for _, prefix := range []string{"enum_", "array_", "range_"} {
 			implementations[prefix+suffix] = maker(func(b *builder, n *node) any {
 				cmp := b.order(n.args[0].typ)
@@ -60,12 +66,12 @@ func comparisons() {
 				if cmp == nil {
 					b.refuse(n, "values of type "+b.display(n.args[0].typ)+" can't be compared here")
 				}
-				return comparison{cmp, op, b.get(b.baseOf(n.args[0].typ)).kind == 'e'}
+				return comparison{cmp, op, b.get(b.baseOf(n.args[0].typ)).kind == 'e', false}
 			})
 		}
 	}
-	implementations["jsonb_eq"] = comparison{compareDocs, eq, false}
-	implementations["jsonb_ne"] = comparison{compareDocs, ne, false}
+	implementations["jsonb_eq"] = comparison{compareDocs, eq, false, false}
+	implementations["jsonb_ne"] = comparison{compareDocs, ne, false, false}
 }
 
 func cut(pattern string) (string, string, bool) {

@@ -141,11 +141,13 @@ func (w *safeWriter) value(n *node) (string, bool) {
 		return "", false
 	}
 	name := w.display(n.typ)
-	switch n.typ {
-	case oidBpchar:
-		// "character" alone would be character(1).
+	// "character" alone would be character(1).
+	switch {
+	case n.typ == oidBpchar:
 		name = "pg_catalog.bpchar"
-	case oidUnknown:
+	case w.elemOf(n.typ) == oidBpchar:
+		name = "pg_catalog.bpchar[]"
+	case n.typ == oidUnknown:
 		return "", false
 	}
 	if d.null {

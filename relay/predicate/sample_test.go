@@ -243,7 +243,9 @@ func (g generator) predicate() string {
 // arms are conditions that a binding decides, that an index finds, and that raise errors.
 var arms = []string{
 	"{int4} = {'int4}", "i4 = {'int4}", "i4 in ({'int4}, {'int4}, (claims ->> 'n')::int)", "t = (claims ->> 's')", "{'text} = t", "u = (claims ->> 'sub')::uuid", "b", "not b",
-	"e = {'shop.status}", "i8 = any ({'int4[]}::int4[])", "tz = {'timestamptz}", "i4 is not distinct from (claims ->> 'n')::int", "v = {'text}", "b is true", "b is false", "po = {'shop.positive}::int",
+	"e = {'shop.status}", "i4 in (0, 1, -1, 2, 7, 100, 3, 4, 5, 6)", "i8 not in (0, 1, -1, 2, 7, 100, 3, 4, 5, null)", "t = any (array['a', 'b', 'c', 'd', 'abc', 'open', 'k', 'x', 'y', null])", "v not in ('a', 'b', 'c', 'd', 'e', 'f', 'g', 'h', 'abc', 'open')",
+	"u in ({'uuid}, {'uuid}, {'uuid}, {'uuid}, {'uuid}, {'uuid}, {'uuid}, {'uuid}, {'uuid}, {'uuid})", "e <> all (array['open', 'open', 'open', 'open', 'open', 'open', 'open', 'open', 'closed']::shop.status[])", "i2 = any (array[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, null]::int8[])",
+	"po in (1, 2, 3, 4, 5, 6, 7, 8, 9, 10)", "n in (1, 2, 3, 4, 5, 6, 7, 8, 9, 10)", "c in ('a', 'b', 'c', 'd', 'e', 'f', 'g', 'abc ', 'i', 'j')", "i4 > all (array[1, 2, 3, 4, 5, 6, 7, 8, 9, 10])", "i8 = any ({'int4[]}::int4[])", "tz = {'timestamptz}", "i4 is not distinct from (claims ->> 'n')::int", "v = {'text}", "b is true", "b is false", "po = {'shop.positive}::int",
 	"claims ->> 'yes' = 'no'", "(claims ->> 'yes')::bool", "(claims ->> 'n')::int = 7", "claims ? 'sub'", "claims ->> 's' is null", "true", "false", "null", "(claims ->> 'n')::int > 1",
 	"100 / i4 > 1", "i4 > 1", "t like 'a%'", "t like (claims ->> 's')", "{bool}", "i2 = i4", "ti is null",
 }
