@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -30,6 +31,7 @@ type base struct {
 	looks   chan struct{} // one place: look at the catalog now
 	running sync.WaitGroup
 	refused map[string]string // of the looks alone
+	took    time.Duration     // of the watch alone: the last comparison
 
 	// mu is taken after the hub's lock where both are held, never before it.
 	mu           sync.Mutex
@@ -38,6 +40,8 @@ type base struct {
 	pool         *pgxpool.Pool
 	inspection   *warehouse.Inspection
 	fingerprints map[uint32]string
+	triggered    []string      // names of the tables that triggers capture
+	idle         bool          // there is nothing to capture this way
 	inspected    chan struct{} // closed when the catalog was looked at
 	begun, done  int           // how many looks at the catalog have begun and ended
 	ctx          context.Context
@@ -76,7 +80,7 @@ func (c *base) follow(ctx context.Context, session func(context.Context) error, 
 			return context.Cause(ctx)
 		}
 		if errors.Is(err, errSuperseded) {
-			c.log.Info().Msg("connecting anew: the warehouse describes the source otherwise")
+			c.log.Info().Str("reason", err.Error()).Msg("connecting anew")
 			continue
 		}
 		if c.lived(began) {
@@ -91,6 +95,37 @@ func (c *base) follow(ctx context.Context, session func(context.Context) error, 
 		}
 		pause = min(2*pause, longest)
 	}
+}
+
+// Triggered are the names of the source's tables that triggers capture, sorted.
+func (c *base) Triggered() []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.triggered
+}
+
+func (c *base) setTriggered(names []string) {
+	c.mu.Lock()
+	news := !slices.Equal(c.triggered, names)
+	c.triggered = names
+	c.mu.Unlock()
+	if news {
+		c.cfg.Changed()
+	}
+}
+
+// Idle tells that the source has no table to be captured this way.
+func (c *base) Idle() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.idle
+}
+
+func (c *base) setIdle(idle bool) {
+	c.mu.Lock()
+	c.idle, c.reason = idle, ""
+	c.mu.Unlock()
+	c.cfg.Changed()
 }
 
 // alive says that the source answers.
@@ -241,33 +276,6 @@ func (c *base) openPool(ctx context.Context, source *warehouse.Source) error {
 	return nil
 }
 
-// report logs what can't be published when that is news.
-func (c *base) report(i *warehouse.Inspection) {
-	refused := make(map[string]string, len(i.Refused))
-	for _, r := range i.Refused {
-		refused[r.Name] = r.Reason
-		if c.refused[r.Name] != r.Reason {
-			c.log.Warn().Str("table", r.Name).Str("reason", r.Reason).Str("remedy", r.Remedy).Msg("not published")
-		}
-	}
-	c.refused = refused
-}
-
-// look asks the watch to look at the catalog now.
-func (c *base) look() {
-	select {
-	case c.looks <- struct{}{}:
-	default:
-	}
-}
-
-// described is the source as the warehouse has it now, and what is closed when that changes.
-func (c *base) described() (*warehouse.Source, <-chan struct{}) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.source, c.rediscovered
-}
-
 // verdict is what the connections are told of an error.
 func (c *base) verdict(load *hub.Load, err error) error {
 	switch {
@@ -296,34 +304,5 @@ func (c *base) context(load *hub.Load) (context.Context, context.CancelFunc) {
 	return ctx, func() {
 		cancel()
 		abandon(nil)
-	}
-}
-
-// inspectWait bounds how long who found a table changed waits for the watch to look at it.
-const inspectWait = 30 * time.Second
-
-// errUnseen tells that the watch did not look at the catalog in time.
-var errUnseen = errors.New("the catalog could not be looked at")
-
-// awaitInspection returns when the watch has looked at the catalog, and began to do so after the call.
-func (c *base) awaitInspection(ctx context.Context) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, inspectWait, errUnseen)
-	defer cancel()
-	c.mu.Lock()
-	wanted := c.begun + 1
-	c.mu.Unlock()
-	c.look()
-	for {
-		c.mu.Lock()
-		inspected, done := c.inspected, c.done
-		c.mu.Unlock()
-		if done >= wanted {
-			return nil
-		}
-		select {
-		case <-inspected:
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
 	}
 }

@@ -18,6 +18,11 @@ func (c *Capture) Passed(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	return c.passes(ctx, lsn)
+}
+
+// passes waits until the stream has come to a position.
+func (c *base) passes(ctx context.Context, lsn relay.LSN) error {
 	tick := time.NewTicker(passedEvery)
 	defer tick.Stop()
 	for c.Hub.Position() < lsn {

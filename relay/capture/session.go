@@ -33,6 +33,14 @@ func (c *Capture) session(ctx context.Context) error {
 		return err
 	}
 	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
+	triggered, err := source.Triggered(ctx, conn)
+	if err != nil {
+		return err
+	}
+	c.setTriggered(triggered)
+	if !source.Others(triggered) {
+		return c.rest(ctx, conn, source)
+	}
 	if err := source.Check(ctx, conn); err != nil {
 		return err
 	}
@@ -63,6 +71,23 @@ func (c *Capture) session(ctx context.Context) error {
 	cancel(err) // nothing, where the watch ended first
 	<-watching
 	return context.Cause(ctx)
+}
+
+// rest waits while triggers capture every table of the source: it needs no slot then, and need not be able to have one.
+func (c *Capture) rest(ctx context.Context, conn *pgx.Conn, source *warehouse.Source) error {
+	c.setIdle(true)
+	defer c.setIdle(false)
+	return c.watching(ctx, source, func(ctx context.Context, source *warehouse.Source, _ bool) error {
+		triggered, err := source.Triggered(ctx, conn)
+		if err != nil {
+			return err
+		}
+		c.setTriggered(triggered)
+		if source.Others(triggered) {
+			return errSuperseded
+		}
+		return nil
+	})
 }
 
 func connect(ctx context.Context, source *warehouse.Source) (*pgx.Conn, error) {

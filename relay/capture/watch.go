@@ -16,25 +16,12 @@ import (
 	"pgrelay/relay/warehouse"
 )
 
-// watchEvery is how often the catalog's fingerprint is compared, and watchShare how many times longer than the
-// comparison the pause is at least, so that a source of thousands of tables isn't kept busy by it.
-const (
-	watchEvery = time.Second
-	watchShare = 20
-)
-
 // inspectAttempts bounds how often the catalog is looked at in a row; the next round of the watch looks again.
 const inspectAttempts = 3
 
-// statementTimeout bounds what the control connection asks, so that a dead network is noticed.
-const statementTimeout = 30 * time.Second
-
 // inspect looks at the catalog, makes the publication hold what it should, and tells the hub.
 func (c *Capture) inspect(ctx context.Context, conn *pgx.Conn, source *warehouse.Source) (*publication.State, error) {
-	c.mu.Lock()
-	c.begun++
-	number := c.begun
-	c.mu.Unlock()
+	number := c.beginLook()
 	var inspection *warehouse.Inspection
 	var published *publication.State
 	var fingerprints map[uint32]string
@@ -72,23 +59,13 @@ func (c *Capture) inspect(ctx context.Context, conn *pgx.Conn, source *warehouse
 	if err != nil {
 		return nil, err
 	}
-	var watched []uint32
-	for _, r := range inspection.Relations {
-		if r.Name == c.cfg.Watch {
-			for _, leaf := range r.Leaves {
-				watched = append(watched, leaf.OID)
-			}
-		}
-	}
+	watched := leavesOf(inspection, c.cfg.Watch)
 	c.watched.Store(&watched)
 	c.Hub.SetRelations(inspection.Relations, barrier)
 	c.mu.Lock()
-	c.inspection, c.fingerprints, c.published, c.reference, c.done = inspection, fingerprints, published, reference, number
-	close(c.inspected)
-	c.inspected = make(chan struct{})
+	c.published, c.reference = published, reference
 	c.mu.Unlock()
-	c.report(inspection)
-	c.cfg.Changed()
+	c.endLook(number, inspection, fingerprints)
 	return published, nil
 }
 
@@ -115,63 +92,26 @@ func hold(i *warehouse.Inspection, published *publication.State, err error) {
 // watch compares the catalog once a second, moves the anchors, and reads the slots' figures, until the control
 // connection fails or the warehouse describes the source otherwise.
 func (c *Capture) watch(ctx context.Context, conn *pgx.Conn, source *warehouse.Source) error {
-	w := watcher{c: c, conn: conn, source: source}
-	for {
-		latest, rediscovered := c.described()
-		force := latest != w.source
-		if force && !reachedAlike(latest, w.source) {
-			return errSuperseded
-		}
-		w.source = latest
-		if !force {
-			pause := time.NewTimer(max(watchEvery, watchShare*w.took))
-			select {
-			case <-ctx.Done():
-				return context.Cause(ctx)
-			case <-rediscovered:
-				pause.Stop()
-				continue
-			case <-c.looks:
-				force = true
-			case <-pause.C:
-			}
-			pause.Stop()
-		}
-		if err := w.round(ctx, force); err != nil {
-			return err
-		}
-	}
-}
-
-// reachedAlike tells that two descriptions lead to the same database in the same way.
-func reachedAlike(a, b *warehouse.Source) bool {
-	return a.Err == nil && b.Err == nil && a.Conn.Host == b.Conn.Host && a.Conn.Port == b.Conn.Port &&
-		a.Conn.Database == b.Conn.Database && a.Conn.User == b.Conn.User && a.Conn.Password == b.Conn.Password
+	w := watcher{c: c, conn: conn}
+	return c.watching(ctx, source, w.round)
 }
 
 type watcher struct {
 	c       *Capture
 	conn    *pgx.Conn
-	source  *warehouse.Source
 	figures time.Time
-	took    time.Duration // the last comparison
 }
 
-func (w *watcher) round(ctx context.Context, force bool) error {
-	look, cancel := context.WithTimeout(ctx, statementTimeout)
-	began := time.Now()
-	now, err := w.source.Fingerprint(look, w.conn, w.source.Publications())
-	w.took = time.Since(began)
-	cancel()
+func (w *watcher) round(ctx context.Context, source *warehouse.Source, force bool) error {
+	same, err := w.c.compare(ctx, w.conn, source)
 	if err != nil {
-		return fmt.Errorf("watch the catalog: %w", err)
+		return err
 	}
-	w.c.mu.Lock()
-	same := maps.Equal(now, w.c.fingerprints)
-	oids := w.c.published.OIDs
-	w.c.mu.Unlock()
 	if force || !same {
-		published, err := w.c.inspect(ctx, w.conn, w.source)
+		w.c.mu.Lock()
+		oids := w.c.published.OIDs
+		w.c.mu.Unlock()
+		published, err := w.c.inspect(ctx, w.conn, source)
 		if err != nil {
 			return err
 		}

@@ -214,3 +214,22 @@ func changeReason(was, is *relay.Relation) string {
 	}
 	return reasonSchemaChanged
 }
+
+// Lose says that changes of a table are missing from the stream, in the open transaction or before it: the shapes of
+// what rests on it end.
+func (s *Source) Lose(table uint32) {
+	for _, p := range s.relations {
+		if !rests(p.relation, table) {
+			continue
+		}
+		s.endShapes(p, reasonTableChanged)
+		if p.barrier = s.position; s.tx.open {
+			p.barrier++
+		}
+	}
+}
+
+// rests tells that a relation is of the table.
+func rests(r *relay.Relation, table uint32) bool {
+	return r.OID == table || slices.ContainsFunc(r.Leaves, func(l relay.Leaf) bool { return l.OID == table })
+}

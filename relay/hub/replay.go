@@ -107,3 +107,11 @@ func (r *Replay) Commit(ctx context.Context, end relay.LSN) error {
 func (r *Replay) put(ctx context.Context, frame []byte, end relay.LSN) error {
 	return r.load.put(ctx, entry{xid: r.tx.xid, end: end, frame: append([]byte(nil), frame...)})
 }
+
+// Lose is ErrTable where changes of a table are missing that the shape rests on.
+func (r *Replay) Lose(table uint32) error {
+	if rests(r.set.relation, table) {
+		return ErrTable
+	}
+	return nil
+}

@@ -101,6 +101,9 @@ func (s *Source) Position() relay.LSN {
 	return s.position
 }
 
+// Passed tells that everything before lsn was taken in. It is called between Lock and Unlock.
+func (s *Source) Passed(lsn relay.LSN) bool { return s.position >= lsn }
+
 // Shapes counts the shapes that some connection holds.
 func (s *Source) Shapes() (n int) {
 	s.mu.Lock()

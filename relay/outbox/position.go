@@ -14,6 +14,9 @@ const (
 	lastPlace = 1<<placeBits - 1
 )
 
+// Delivery is how far apart the ends of two deliveries are that follow each other.
+const Delivery relay.LSN = 1 << placeBits
+
 func position(n int64, place int) relay.LSN { return relay.LSN(n)<<placeBits | relay.LSN(place) }
 
 // wholly is the position at the end of a delivery.

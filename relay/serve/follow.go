@@ -3,6 +3,7 @@ package serve
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -99,6 +100,10 @@ func (s *Server) adopt(ctx context.Context, found *warehouse.Warehouse) {
 		if sources[name] == nil {
 			gone = append(gone, r)
 			delete(s.captures, name)
+			if r := s.outboxes[name]; r != nil {
+				gone = append(gone, r)
+				delete(s.outboxes, name)
+			}
 		}
 	}
 	for name, source := range sources {
@@ -108,6 +113,10 @@ func (s *Server) adopt(ctx context.Context, found *warehouse.Warehouse) {
 			if !r.source.Same(source) && (source.Err == nil || !ok) {
 				r.source = source
 				r.SetSource(source)
+				if r := s.outboxes[name]; r != nil {
+					r.source = source
+					r.SetSource(source)
+				}
 			}
 			continue
 		}
@@ -120,8 +129,8 @@ func (s *Server) adopt(ctx context.Context, found *warehouse.Warehouse) {
 	for _, r := range gone {
 		r.stop()
 		<-r.done
-		s.metrics.DropSource(r.Name)
-		s.log.Info().Str("source", r.Name).Msg("source is no longer in the warehouse")
+		s.metrics.DropSource(r.series)
+		s.log.Info().Str("source", r.name).Msg("source is no longer in the warehouse")
 	}
 	s.nudge()
 }
@@ -138,9 +147,36 @@ func (s *Server) held(source *warehouse.Source) bool {
 	return false
 }
 
+// followOutboxes starts to follow the outboxes of sources some of whose tables triggers capture by now, and stops where
+// none are any more.
+func (s *Server) followOutboxes(ctx context.Context) {
+	s.mu.Lock()
+	var gone []*running
+	for name, r := range s.captures {
+		triggered := len(r.Triggered()) > 0
+		switch outbox := s.outboxes[name]; {
+		case triggered && outbox == nil:
+			s.outboxes[name] = s.run(ctx, name+"/trigger", r.source, func(h *hub.Source, cfg capture.Config) follower { return capture.NewOutbox(r.source, h, cfg) })
+		case !triggered && outbox != nil:
+			gone = append(gone, outbox)
+			delete(s.outboxes, name)
+		}
+	}
+	s.mu.Unlock()
+	for _, r := range gone {
+		r.stop()
+		<-r.done
+		s.metrics.DropSource(r.series)
+	}
+}
+
 func (s *Server) start(ctx context.Context, source *warehouse.Source) *running {
+	return s.run(ctx, source.Name, source, func(h *hub.Source, cfg capture.Config) follower { return capture.New(source, h, cfg) })
+}
+
+func (s *Server) run(ctx context.Context, series string, source *warehouse.Source, follow func(*hub.Source, capture.Config) follower) *running {
 	cfg := s.cfg.Capture
-	cfg.Logger, cfg.Metrics, cfg.Changed = s.cfg.Logger, s.metrics.Source(source.Name), s.nudge
+	cfg.Logger, cfg.Metrics, cfg.Changed = s.cfg.Logger, s.metrics.Source(series), s.nudge
 	cfg.SnapshotStarted = s.metrics.Snapshot
 	cfg.Watch = rulesRelation
 	if cfg.Heartbeat <= 0 || cfg.Heartbeat > s.cfg.RulesTimeout/3 {
@@ -149,7 +185,7 @@ func (s *Server) start(ctx context.Context, source *warehouse.Source) *running {
 	cfg.Touched = s.rulesTouched
 	h := hub.NewSource(source.Name, s.cfg.FrameBytes, s.handler)
 	ctx, stop := context.WithCancel(ctx)
-	r := &running{Capture: capture.New(source, h, cfg), source: source, stop: stop, done: make(chan struct{})}
+	r := &running{follower: follow(h, cfg), name: source.Name, series: series, source: source, stop: stop, done: make(chan struct{})}
 	go func() {
 		defer close(r.done)
 		_ = r.Run(ctx) // it ends with ctx alone
@@ -159,10 +195,10 @@ func (s *Server) start(ctx context.Context, source *warehouse.Source) *running {
 
 func (s *Server) stopAll() {
 	s.mu.Lock()
-	captures := s.captures
-	s.captures = map[string]*running{}
+	all := append(slices.Collect(maps.Values(s.captures)), slices.Collect(maps.Values(s.outboxes))...)
+	s.captures, s.outboxes = map[string]*running{}, map[string]*running{}
 	s.mu.Unlock()
-	for _, r := range captures {
+	for _, r := range all {
 		r.stop()
 		<-r.done
 	}

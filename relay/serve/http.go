@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"net/http/pprof"
 	"slices"
+
+	"pgrelay/relay/capture"
 )
 
 // http serves the paths beside the WebSocket.
@@ -57,8 +59,18 @@ func (s *Server) Reasons() []string {
 		return append(reasons, reason)
 	}
 	for name, r := range s.captures {
-		if ok, reason := r.Available(); !ok {
+		if ok, reason := r.Available(); !ok && !r.Idle() {
 			reasons = append(reasons, "source "+name+": "+reason)
+		}
+		if len(r.Triggered()) == 0 {
+			continue
+		}
+		ok, reason := false, capture.NotConnected
+		if outbox := s.outboxes[name]; outbox != nil {
+			ok, reason = outbox.Available()
+		}
+		if !ok {
+			reasons = append(reasons, "source "+name+", captured by triggers: "+reason)
 		}
 	}
 	slices.Sort(reasons)

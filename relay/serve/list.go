@@ -41,7 +41,7 @@ func (s *Server) looked() bool {
 	if s.warehouse == nil {
 		return false
 	}
-	for _, r := range s.captures {
+	for _, r := range append(slices.Collect(maps.Values(s.captures)), slices.Collect(maps.Values(s.outboxes))...) {
 		if _, reason := r.Available(); r.Inspection() == nil && reason == capture.NotConnected {
 			return false
 		}
@@ -53,27 +53,16 @@ func (s *Server) looked() bool {
 func (s *Server) List(w io.Writer) {
 	s.mu.Lock()
 	found := s.warehouse
-	captures := maps.Clone(s.captures)
+	captures, outboxes := maps.Clone(s.captures), maps.Clone(s.outboxes)
 	s.mu.Unlock()
 	for _, name := range slices.Sorted(maps.Keys(captures)) {
-		r := captures[name]
-		fmt.Fprintf(w, "\nsource %s at %s\n", name, r.source.Address())
-		in := r.Inspection()
-		if in == nil {
-			_, reason := r.Available()
-			fmt.Fprintf(w, "  can't be used: %s\n", reason)
-			continue
+		if r := captures[name]; !r.Idle() {
+			fmt.Fprintf(w, "\nsource %s at %s\n", name, r.source.Address())
+			r.list(w)
 		}
-		t := tabwriter.NewWriter(w, 2, 8, 2, ' ', 0)
-		for _, rel := range in.Relations {
-			fmt.Fprintf(t, "  %s\t%s\t%s\n", rel.Name, origin(rel), keyText(rel))
-		}
-		_ = t.Flush()
-		for _, skip := range in.Refused {
-			printSkip(w, skip.Name, skip.Reason, skip.Remedy)
-		}
-		for _, note := range in.Notes {
-			fmt.Fprintf(w, "  note: %s: %s\n", note.Name, note.Reason)
+		if r := outboxes[name]; r != nil {
+			fmt.Fprintf(w, "\nsource %s at %s, captured by triggers\n", name, r.source.Address())
+			r.list(w)
 		}
 	}
 	if len(found.Skipped) > 0 {
@@ -84,6 +73,27 @@ func (s *Server) List(w io.Writer) {
 	}
 	if found.Rules.Source == "" {
 		fmt.Fprintf(w, "\nno table %s: nothing is visible to anybody; run sql/system.sql with psql and insert rules\n", rulesRelation)
+	}
+}
+
+// list prints what one capture found.
+func (r *running) list(w io.Writer) {
+	in := r.Inspection()
+	if in == nil {
+		_, reason := r.Available()
+		fmt.Fprintf(w, "  can't be used: %s\n", reason)
+		return
+	}
+	t := tabwriter.NewWriter(w, 2, 8, 2, ' ', 0)
+	for _, rel := range in.Relations {
+		fmt.Fprintf(t, "  %s\t%s\t%s\n", rel.Name, origin(rel), keyText(rel))
+	}
+	_ = t.Flush()
+	for _, skip := range in.Refused {
+		printSkip(w, skip.Name, skip.Reason, skip.Remedy)
+	}
+	for _, note := range in.Notes {
+		fmt.Fprintf(w, "  note: %s: %s\n", note.Name, note.Reason)
 	}
 }
 

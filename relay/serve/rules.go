@@ -46,6 +46,11 @@ func (s *Server) rulesSource() (r *running, conn *pgx.ConnConfig, found bool) {
 	if r = s.captures[s.warehouse.Rules.Source]; r == nil {
 		return nil, nil, false
 	}
+	if _, triggered := slices.BinarySearch(r.Triggered(), rulesRelation); triggered {
+		if r = s.outboxes[r.name]; r == nil {
+			return nil, nil, false
+		}
+	}
 	return r, r.source.Conn, true
 }
 
@@ -58,7 +63,7 @@ func listening(r *running, found bool) (since time.Time, ok bool) {
 	if r == nil {
 		return time.Now(), true
 	}
-	if ok, _ := r.Available(); !ok || r.Hub.Relation(rulesRelation) == nil {
+	if ok, _ := r.Available(); !ok || r.Shapes().Relation(rulesRelation) == nil {
 		return since, false
 	}
 	return r.Heard(), true
@@ -103,14 +108,14 @@ func (s *Server) refreshRules(ctx context.Context) {
 	if silent || s.rules == nil && !ok {
 		s.heard = false
 	}
-	fresh := s.heard && s.readEdits == count && s.readLife == lives
+	fresh := s.heard && s.readEdits == count && s.readLife == lives && s.readFrom == r
 	s.mu.Unlock()
 	switch {
 	case !ok || silent || fresh:
 	case r == nil:
-		s.install(nil, count, 0)
+		s.install(nil, nil, count, 0)
 	default:
-		rules, err := readRules(ctx, conn, r.Hub.Relation(rulesRelation), pending)
+		rules, err := readRules(ctx, conn, r.Shapes().Relation(rulesRelation), pending)
 		if err != nil {
 			s.mu.Lock()
 			s.rulesErr, s.heard = err.Error(), false
@@ -119,7 +124,7 @@ func (s *Server) refreshRules(ctx context.Context) {
 			time.AfterFunc(time.Second, s.nudge)
 			return
 		}
-		s.install(rules, count, lives)
+		s.install(r, rules, count, lives)
 		s.edits.mu.Lock()
 		s.edits.pending = s.edits.pending[len(pending):]
 		s.edits.mu.Unlock()
@@ -127,18 +132,18 @@ func (s *Server) refreshRules(ctx context.Context) {
 }
 
 // install puts rules in force.
-func (s *Server) install(rules []relay.Rule, edits, lives int) {
+func (s *Server) install(r *running, rules []relay.Rule, edits, lives int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.rules = rule.New(rules, s.rules, s.faulted)
-	s.readEdits, s.readLife, s.heard, s.rulesErr = edits, lives, true, ""
+	s.readEdits, s.readLife, s.readFrom, s.heard, s.rulesErr = edits, lives, r, true, ""
 }
 
 // checkRules finds what is wrong with the rules as the relations are now.
 func (s *Server) checkRules(d *session.Directory) {
 	problems := d.Rules.Check(func(name string) *relay.Relation {
 		if c := d.Tables[name]; c != nil {
-			return c.Hub.Relation(name)
+			return c.Shapes().Relation(name)
 		}
 		return nil
 	})

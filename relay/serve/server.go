@@ -6,6 +6,7 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -13,7 +14,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"pgrelay/relay/auth"
-	"pgrelay/relay/capture"
 	"pgrelay/relay/metrics"
 	"pgrelay/relay/rule"
 	"pgrelay/relay/session"
@@ -40,8 +40,9 @@ type Server struct {
 	// mu is never held while a hub is asked for anything.
 	mu        sync.Mutex
 	warehouse *warehouse.Warehouse
-	failure   string // why the warehouse can't be read; empty when it can
-	captures  map[string]*running
+	failure   string              // why the warehouse can't be read; empty when it can
+	captures  map[string]*running // by logical replication, by source
+	outboxes  map[string]*running // by triggers, of the sources that have any
 	rules     *rule.Set
 	problems  []rule.Problem
 	rulesErr  string
@@ -50,6 +51,7 @@ type Server struct {
 	// readEdits is how many edits the rules in force show, and readLife in which life of their source they were read.
 	readEdits  int
 	readLife   int
+	readFrom   *running
 	discovered time.Time
 	// directed is how many edits the directory in force shows.
 	directed int
@@ -63,9 +65,27 @@ type edits struct {
 	pending []uint64 // not known to be visible to a query
 }
 
+// follower is one way of capture at a source.
+type follower interface {
+	session.Source
+	Run(ctx context.Context) error
+	SetSource(source *warehouse.Source)
+	Inspection() *warehouse.Inspection
+	// Triggered are the names of the tables that triggers capture, sorted; Idle tells that there is nothing to do this way.
+	Triggered() []string
+	Idle() bool
+	// Lives is how often the source came alive, Heard when all had been committed that has been brought since.
+	Lives() int
+	Heard() time.Time
+	// Passed returns when all has been brought that was committed before the call.
+	Passed(ctx context.Context) error
+}
+
 // running is a capture and how to stop it.
 type running struct {
-	*capture.Capture
+	follower
+	name   string
+	series string // its metrics' label
 	source *warehouse.Source
 	stop   context.CancelFunc
 	done   chan struct{}
@@ -82,7 +102,7 @@ func New(cfg Config) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{cfg: cfg, tokens: tokens, log: cfg.Logger.With().Str("component", "serve").Logger(), metrics: metrics.New(),
-		changed: make(chan struct{}, 1), captures: map[string]*running{}, faults: map[fault]struct{}{}}
+		changed: make(chan struct{}, 1), captures: map[string]*running{}, outboxes: map[string]*running{}, faults: map[fault]struct{}{}}
 	s.handler = session.NewHandler(session.Config{Verify: tokens.Verify, Retryable: auth.Retryable, Leeway: tokens.Leeway(), Version: cfg.Version, Limits: cfg.Limits,
 		Heartbeat: cfg.Heartbeat, Logger: cfg.Logger, Metrics: s.metrics})
 	s.sockets, err = ws.Listen("tcp", cfg.Listen, ws.Config{
@@ -161,6 +181,7 @@ func (s *Server) direct(ctx context.Context) error {
 				continue
 			}
 		}
+		s.followOutboxes(ctx)
 		s.refreshRules(ctx)
 		d, edits := s.directory()
 		s.checkRules(d)
@@ -175,29 +196,34 @@ func (s *Server) direct(ctx context.Context) error {
 func (s *Server) count() {
 	n := 0
 	for _, r := range s.running() {
-		n += r.Hub.Shapes()
+		n += r.Shapes().Shapes()
 	}
 	s.metrics.Shapes.Set(float64(n))
 }
 
-// running are the captures by source, as they are now.
-func (s *Server) running() map[string]*running {
+// running are the captures as they are now.
+func (s *Server) running() []*running {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return maps.Clone(s.captures)
+	return append(slices.Collect(maps.Values(s.captures)), slices.Collect(maps.Values(s.outboxes))...)
 }
 
 // directory is what can be subscribed to now, and how many edits of the rules it shows.
 func (s *Server) directory() (d *session.Directory, edits int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	d = &session.Directory{Rules: s.rules, Heard: s.heard, Tables: map[string]*capture.Capture{}}
+	d = &session.Directory{Rules: s.rules, Heard: s.heard, Tables: map[string]session.Source{}}
 	for _, r := range s.captures {
 		for _, t := range r.source.Foreign {
-			d.Tables[t.Name] = r.Capture
+			d.Tables[t.Name] = r.follower
 		}
 		for _, t := range r.source.Tables {
-			d.Tables[t.Name] = r.Capture
+			d.Tables[t.Name] = r.follower
+		}
+	}
+	for name, r := range s.outboxes {
+		for _, table := range s.captures[name].Triggered() {
+			d.Tables[table] = r.follower
 		}
 	}
 	return d, s.readEdits

@@ -4,10 +4,25 @@ import (
 	"errors"
 
 	"pgrelay/relay"
-	"pgrelay/relay/capture"
 	"pgrelay/relay/hub"
 	"pgrelay/relay/rule"
 )
+
+// Source is where the rows and the changes of tables come from, by one way of capture.
+type Source interface {
+	// Shapes are what is published of it.
+	Shapes() *hub.Source
+	// Available tells whether subscriptions can be served, and if not, why.
+	Available() (ok bool, reason string)
+	// Misses tells that a table isn't published for now only: it is not known yet what there is, or another way captures it.
+	Misses(table string) bool
+	// Covers tells that a stream can go on after a position, and Refresh is the one before which cursors should be renewed.
+	Covers(position relay.LSN) bool
+	Refresh() relay.LSN
+	// Snapshot and Replay run a load.
+	Snapshot(load *hub.Load)
+	Replay(load *hub.Load, replay *hub.Replay, since relay.LSN)
+}
 
 // Directory is what can be subscribed to at a moment. It is immutable.
 type Directory struct {
@@ -15,14 +30,14 @@ type Directory struct {
 	// Heard tells that edits of the rules arrive. Until then nothing is served.
 	Heard bool
 	// Tables are the sources by the warehouse's table names, also those that can't be reached now.
-	Tables map[string]*capture.Capture
+	Tables map[string]Source
 }
 
 var errUnavailable = errors.New("the table's database cannot be reached at the moment")
 
 // resolve finds what a subscription gets: the source and the shape's spec. rule.ErrHidden covers unknown,
 // forbidden and dropped tables alike.
-func (d *Directory) resolve(p relay.Principal, sub *subscription) (c *capture.Capture, r *relay.Relation, spec hub.Spec, err error) {
+func (d *Directory) resolve(p relay.Principal, sub *subscription) (c Source, r *relay.Relation, spec hub.Spec, err error) {
 	if !d.Heard {
 		return nil, nil, spec, errUnavailable
 	}
@@ -31,8 +46,8 @@ func (d *Directory) resolve(p relay.Principal, sub *subscription) (c *capture.Ca
 		return nil, nil, spec, rule.ErrHidden
 	}
 	available, _ := c.Available()
-	if r = c.Hub.Relation(sub.table); r == nil {
-		if c.Inspection() == nil {
+	if r = c.Shapes().Relation(sub.table); r == nil {
+		if c.Misses(sub.table) {
 			return nil, nil, spec, errUnavailable
 		}
 		return nil, nil, spec, rule.ErrHidden
@@ -64,5 +79,5 @@ func (d *Directory) unchanged(table string, b basis) bool {
 		return false
 	}
 	available, _ := c.Available()
-	return available && c.Hub.Relation(table) == b.relation
+	return available && c.Shapes().Relation(table) == b.relation
 }

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"pgrelay/relay"
-	"pgrelay/relay/capture"
 	"pgrelay/relay/hub"
 	"pgrelay/relay/rule"
 	"pgrelay/relay/wire"
@@ -44,7 +43,7 @@ type session struct {
 // reader is the session's place in one source.
 type reader struct {
 	*hub.Reader
-	capture *capture.Capture
+	source  Source
 	streams map[*hub.Shape]*stream
 }
 
@@ -122,13 +121,13 @@ func (s *session) close() {
 	s.subs, s.out, s.readers = nil, nil, nil
 }
 
-func (s *session) reader(c *capture.Capture) *reader {
+func (s *session) reader(c Source) *reader {
 	for _, r := range s.readers {
-		if r.capture == c {
+		if r.source == c {
 			return r
 		}
 	}
-	r := &reader{Reader: hub.NewReader(c.Hub), capture: c, streams: map[*hub.Shape]*stream{}}
+	r := &reader{Reader: hub.NewReader(c.Shapes()), source: c, streams: map[*hub.Shape]*stream{}}
 	s.readers = append(s.readers, r)
 	return r
 }
@@ -198,7 +197,7 @@ func (s *session) tick(now time.Time) {
 		}{wire.TypePong})
 	}
 	for _, r := range s.readers {
-		if r.Refresh = r.capture.Refresh(); r.Stale() {
+		if r.Refresh = r.source.Refresh(); r.Stale() {
 			s.conn.Due()
 		}
 	}

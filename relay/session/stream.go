@@ -20,7 +20,7 @@ func (s *session) begin(sub *subscription) {
 	c, relation, spec, err := directory.resolve(s.principal, sub)
 	var shape *hub.Shape
 	if err == nil {
-		if shape = c.Hub.Shape(relation, spec); shape == nil {
+		if shape = c.Shapes().Shape(relation, spec); shape == nil {
 			err = errUnavailable // the table is just being looked at anew
 		}
 	}
@@ -30,7 +30,7 @@ func (s *session) begin(sub *subscription) {
 	}
 	r := s.reader(c)
 	if st := r.streams[shape]; st != nil {
-		c.Hub.Release(shape)
+		c.Shapes().Release(shape)
 		s.attach(sub, st)
 		s.subscribed(sub, true, true)
 		return
@@ -38,7 +38,7 @@ func (s *session) begin(sub *subscription) {
 	st := &stream{Stream: r.Attach(shape), reader: r, basis: basis{directory.Rules.Of(sub.table), relation}}
 	r.streams[shape] = st
 	s.loop.readers[shape] = append(s.loop.readers[shape], s)
-	position, ok := c.Hub.Since(shape, sub.since)
+	position, ok := c.Shapes().Since(shape, sub.since)
 	st.resumed = sub.since != "" && ok && c.Covers(position)
 	st.owner = sub
 	s.attach(sub, st)
@@ -276,11 +276,11 @@ func (s *session) leadsTo(directory *Directory, sub *subscription, st *stream) (
 	if err != nil {
 		return false, err
 	}
-	shape := c.Hub.Shape(relation, spec)
+	shape := c.Shapes().Shape(relation, spec)
 	if shape == nil {
 		return false, nil
 	}
-	c.Hub.Release(shape)
+	c.Shapes().Release(shape)
 	if shape != st.Shape {
 		return false, nil
 	}
