@@ -26,12 +26,13 @@ type root struct {
 	Version kong.VersionFlag `help:"Print the version."`
 	logFlags
 
-	Demo  demoCmd  `cmd:"" help:"Run private Postgres servers with sample data, the relay, and the page."`
-	Serve serveCmd `cmd:"" help:"Run the relay for a warehouse."`
-	Tail  tailCmd  `cmd:"" help:"Print a table's live changes."`
-	Rules rulesCmd `cmd:"" help:"Check the stored rules, and explain what somebody sees by them."`
-	Bench benchCmd `cmd:"" help:"Measure the relay beside the limit that this machine sets, on a private Postgres server."`
-	Token tokenCmd `cmd:"" help:"Mint a token for development."`
+	Demo   demoCmd   `cmd:"" help:"Run private Postgres servers with sample data, the relay, and the page."`
+	Serve  serveCmd  `cmd:"" help:"Run the relay for a warehouse."`
+	Tail   tailCmd   `cmd:"" help:"Print a table's live changes."`
+	Attach attachCmd `cmd:"" help:"Print, or do, what the databases behind a warehouse need for the relay."`
+	Rules  rulesCmd  `cmd:"" help:"Check the stored rules, and explain what somebody sees by them."`
+	Bench  benchCmd  `cmd:"" help:"Measure the relay beside the limit that this machine sets, on a private Postgres server."`
+	Token  tokenCmd  `cmd:"" help:"Mint a token for development."`
 }
 
 type logFlags struct {

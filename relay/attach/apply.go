@@ -1,0 +1,253 @@
+package attach
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"pgrelay/relay"
+)
+
+// SQLSTATEs. https://www.postgresql.org/docs/current/errcodes-appendix.html
+const (
+	lockNotAvailable      = "55P03"
+	deadlockDetected      = "40P01"
+	insufficientPrivilege = "42501"
+)
+
+// A step whose lock somebody else holds is tried so many times, with a pause of so long after each; the pauses are longer
+// than what it makes others wait, and grow.
+const (
+	attempts     = 25
+	firstPause   = time.Second
+	longestPause = 4 * time.Second
+)
+
+// Progress is what Apply tells of.
+type Progress struct {
+	Plan *Plan
+	// Step is the one that it is about, from 1 on, of Steps.
+	Step, Steps int
+	Title       string
+	// Waiting is whom the step waits for, and Attempt how often it has tried; else the step begins, or is Done.
+	Waiting string
+	Attempt int
+	Done    bool
+}
+
+// Outcome is what Apply did in one database.
+type Outcome struct {
+	*Plan
+	// Done are the titles of the steps that were made.
+	Done []string
+	// Failed is the step that failed and Err why, mostly as a *relay.Problem; Left are the titles of those after it.
+	Failed string
+	Err    error
+	Left   []string
+}
+
+// OK tells that nothing is left to do.
+func (o *Outcome) OK() bool { return o.Err == nil && len(o.Undone()) == 0 }
+
+// rounds bounds how often a database is looked at again: a table that gets an identity may turn out to need a better one.
+const rounds = 3
+
+// applyAll makes what plan says of each database. One that fails doesn't keep the others.
+func applyAll(ctx context.Context, all []*place, plan func(context.Context, *place) *Plan, progress func(Progress)) ([]*Outcome, error) {
+	outcomes := make([]*Outcome, len(all))
+	for i, place := range all {
+		o := &Outcome{}
+		for range rounds {
+			o.Plan = plan(ctx, place)
+			if o.Plan.Err != nil || len(o.Plan.Steps) == 0 {
+				o.Err = o.Plan.Err
+				break
+			}
+			if o.run(ctx, progress); o.Err != nil {
+				break
+			}
+		}
+		outcomes[i] = o
+		if ctx.Err() != nil {
+			return outcomes[:i+1], context.Cause(ctx)
+		}
+	}
+	return outcomes, nil
+}
+
+// ApplyAttach does what is left to do, database by database, and stops in each at the first step that fails. It tells
+// progress of each step. The error is Attach's.
+func ApplyAttach(ctx context.Context, cfg Config, progress func(Progress)) ([]*Outcome, error) {
+	a, all, err := prepare(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	return applyAll(ctx, all, func(ctx context.Context, place *place) *Plan {
+		clear(a.made) // what the catalog says counts
+		return a.plan(ctx, place)
+	}, progress)
+}
+
+// run makes a plan's steps.
+func (o *Outcome) run(ctx context.Context, progress func(Progress)) {
+	conn, err := connect(ctx, o.place.conf)
+	if err != nil {
+		o.Err = fmt.Errorf("connect: %w", err)
+		return
+	}
+	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
+	for i := range o.Steps {
+		s := &o.Steps[i]
+		about := Progress{Plan: o.Plan, Step: i + 1, Steps: len(o.Steps), Title: s.Title}
+		progress(about)
+		err := s.run(ctx, conn, func(attempt int, reason string) {
+			waits := about
+			waits.Waiting, waits.Attempt = reason, attempt
+			progress(waits)
+		})
+		if err != nil {
+			o.Failed, o.Err = s.Title, problem(conn, err)
+			for _, left := range o.Steps[i+1:] {
+				o.Left = append(o.Left, left.Title)
+			}
+			return
+		}
+		o.Done = append(o.Done, s.Title)
+		about.Done = true
+		progress(about)
+	}
+}
+
+// problem adds what to try to what Postgres says.
+func problem(conn *pgx.Conn, err error) error {
+	if relay.Remedy(err) != "" {
+		return err
+	}
+	var pg *pgconn.PgError
+	if !errors.As(err, &pg) {
+		return err
+	}
+	p := &relay.Problem{What: err.Error(), Remedy: pg.Hint}
+	if pg.Code == insufficientPrivilege {
+		p.Remedy = fmt.Sprintf("run what pgrelay prints without --apply as a superuser, or attach with one: for a service in credentials (SERVER=USER:PASSWORD), here it is %s", relay.Ident(conn.Config().User))
+	}
+	return p
+}
+
+// run makes one step, and tries again while somebody holds the lock that it needs.
+func (s *Step) run(ctx context.Context, conn *pgx.Conn, waiting func(attempt int, reason string)) error {
+	pause := firstPause
+	for attempt := 1; ; attempt++ {
+		err := s.attempt(ctx, conn, func(reason string) { waiting(attempt, reason) })
+		if c := code(err); err == nil || c != lockNotAvailable && c != deadlockDetected {
+			return err
+		}
+		holder := s.holder(ctx, conn)
+		if attempt == attempts {
+			return &relay.Problem{What: fmt.Sprintf("given up after %d attempts: %s", attempts, holder), Remedy: "wait until that has ended, or end it, and run this again"}
+		}
+		waiting(attempt, holder)
+		if err := sleep(ctx, pause); err != nil {
+			return err
+		}
+		pause = min(pause*5/4, longestPause)
+	}
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-t.C:
+		return nil
+	}
+}
+
+func (s *Step) attempt(ctx context.Context, conn *pgx.Conn, waiting func(string)) error {
+	switch {
+	case s.work != nil:
+		return s.work(ctx, conn, waiting)
+	case s.script != "":
+		_, err := conn.PgConn().Exec(ctx, s.script).ReadAll()
+		if err != nil && conn.PgConn().TxStatus() != 'I' {
+			_, undo := conn.Exec(ctx, "rollback")
+			err = errors.Join(err, undo)
+		}
+		return err
+	}
+	var r *row
+	if s.proof != nil {
+		r = s.proof.pick(ctx, conn)
+	}
+	err := s.transaction(ctx, conn, true, r)
+	if s.proof == nil || err == nil || !errors.Is(err, errProof) {
+		return err
+	}
+	// What fails as it is has nothing to do with the change.
+	as := s.asItIs(ctx, conn)
+	if as != nil && code(as) == code(err) {
+		return s.transaction(ctx, conn, false, nil)
+	}
+	return err
+}
+
+// errProof tells that the application's writes would fail after the change.
+var errProof = errors.New("the application's UPDATE or DELETE would fail")
+
+func (s *Step) transaction(ctx context.Context, conn *pgx.Conn, proved bool, r *row) error {
+	return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, fmt.Sprintf("set local lock_timeout = '%s'", lockTimeout)); err != nil {
+			return err
+		}
+		secrets := s.secrets
+		for _, statement := range s.Statements {
+			if strings.Contains(statement, "'…'") && len(secrets) > 0 {
+				statement, secrets = strings.Replace(statement, "'…'", relay.Literal(secrets[0]), 1), secrets[1:]
+			}
+			if _, err := tx.Exec(ctx, statement); err != nil {
+				return err
+			}
+		}
+		if s.proof == nil || !proved {
+			return nil
+		}
+		if err := s.proof.try(ctx, tx, true, r); err != nil {
+			return fmt.Errorf("undone, for %w: %w", errProof, err)
+		}
+		return nil
+	})
+}
+
+// asItIs tries what the proof tries before the change.
+func (s *Step) asItIs(ctx context.Context, conn *pgx.Conn) error {
+	return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error { return s.proof.try(ctx, tx, false, nil) })
+}
+
+const holderSQL = `
+select coalesce((select who from (
+  select 0 as rank, a.xact_start as since, format('process %s of %s%s, in a transaction since %s (%s)', a.pid, a.usename, nullif(', ' || a.application_name, ', '), a.xact_start::timestamptz(0), a.state) as who
+  from pg_locks l join pg_stat_activity a on a.pid = l.pid
+  where l.relation = $1 and l.database = (select oid from pg_database where datname = current_database()) and l.granted and l.pid <> pg_backend_pid()
+  union all
+  select 1, x.prepared, format('prepared transaction %L of %s, since %s', x.gid, x.owner, x.prepared::timestamptz(0)) from pg_prepared_xacts x
+  where exists (select from pg_locks l where l.relation = $1 and l.granted and l.pid is null)
+    and x.database = current_database()) h order by rank, since limit 1), 'who has let go of it since')`
+
+// holder names who holds a lock on the table.
+func (s *Step) holder(ctx context.Context, conn *pgx.Conn) string {
+	if s.busy == nil {
+		return "a lock that another session holds"
+	}
+	var who string
+	if err := conn.QueryRow(ctx, holderSQL, s.busy.oid).Scan(&who); err != nil {
+		return "a lock on " + s.busy.name + " that another session holds"
+	}
+	return s.busy.name + " is locked by " + who
+}
