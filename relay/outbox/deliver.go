@@ -18,16 +18,17 @@ type deliverer struct {
 	old     []byte
 	new     []byte
 
-	n         int64
-	skip      int // so many of the delivery's first transactions are left out
-	place     int // of the open transaction
-	xid       uint64
-	open      bool
-	truncated []uint32
+	n          int64
+	skip       int // so many of the delivery's first transactions are left out
+	place      int // of the open transaction
+	xid        uint64
+	open       bool
+	truncated  []uint32
+	unreadable map[uint32]bool // tables of this delivery that the handler was told of
 }
 
 func newDeliverer(h Handler, k layouts) *deliverer {
-	return &deliverer{h: h, layouts: k, told: map[uint32]*layout{}}
+	return &deliverer{h: h, layouts: k, told: map[uint32]*layout{}, unreadable: map[uint32]bool{}}
 }
 
 // errPlaces: a delivery has more transactions than a position can tell apart.
@@ -37,6 +38,7 @@ var errPlaces = fmt.Errorf("%w: more than %d transactions in one delivery", ErrG
 func (d *deliverer) run(n int64, skip int, s1 string, rows *pgconn.ResultReader) error {
 	d.n, d.skip, d.place, d.open, d.truncated = n, skip, 0, false, d.truncated[:0]
 	d.batch.reset()
+	clear(d.unreadable)
 	for rows.NextRow() {
 		if err := d.batch.add(rows.Values()); err != nil {
 			return err
@@ -138,13 +140,13 @@ func (d *deliverer) rows(r *outboxRow) error {
 				return err
 			}
 			if l == nil {
-				d.h.Lost(r.relation, "its columns changed while it was written to")
+				d.lost(r.relation, "its columns changed while it was written to")
 				return nil
 			}
 		}
 		old, new, err := d.tuples(l, r, oldText, newText)
 		if errors.Is(err, errRecord) {
-			d.h.Lost(r.relation, "a row of it can't be read")
+			d.lost(r.relation, "a row of it can't be read")
 			return nil
 		}
 		if err := d.h.Row(r.kind, r.relation, old, new); err != nil {
@@ -152,6 +154,14 @@ func (d *deliverer) rows(r *outboxRow) error {
 		}
 	}
 	return nil
+}
+
+// lost says once in a delivery that a table's rows can't be read.
+func (d *deliverer) lost(table uint32, reason string) {
+	if !d.unreadable[table] {
+		d.unreadable[table] = true
+		d.h.Lost(table, reason)
+	}
 }
 
 func (d *deliverer) tuples(l *layout, r *outboxRow, oldText, newText []byte) (old, new relay.Tuple, err error) {

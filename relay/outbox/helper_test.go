@@ -288,3 +288,13 @@ func (d *db) start(cfg Config, h Handler) (*Reader, func() error) {
 	from, _ := r.Window()
 	return r, d.run(r, from, h)
 }
+
+// gone waits until no relay has a session.
+func (d *db) gone() {
+	d.t.Helper()
+	for scan[bool](d, `select exists (select from pg_stat_activity where application_name = 'the relay')`) {
+		if d.t.Context().Err() != nil {
+			d.t.Fatal("a session doesn't end")
+		}
+	}
+}

@@ -85,11 +85,14 @@ const installRemedy = "psql -v reader=<the relay's role> -f triggers/install.sql
 
 // check refuses what can't be read.
 func (r *Reader) check(ctx context.Context) error {
-	var recovery, installed bool
+	var recovery, installed, may bool
 	var reader string
-	err := r.conn.QueryRow(ctx, `select pg_catalog.pg_is_in_recovery(),
-		pg_catalog.to_regclass('relay.outbox') is not null and pg_catalog.to_regclass('relay.state') is not null, current_user::text`,
-		pgx.QueryExecModeExec).Scan(&recovery, &installed, &reader)
+	err := r.conn.QueryRow(ctx, `select pg_catalog.pg_is_in_recovery(), current_user::text,
+		coalesce(pg_catalog.count(*) filter (where c.relname in ('outbox', 'delivery', 'state', 'outbox_id')) = 4, false),
+		coalesce(pg_catalog.bool_and(pg_catalog.has_schema_privilege(n.oid, 'usage')
+			and case c.relkind when 'S' then pg_catalog.has_sequence_privilege(c.oid, 'select') else pg_catalog.has_table_privilege(c.oid, 'select') end), false)
+		from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+		where n.nspname = 'relay' and c.relkind in ('r', 'v', 'S')`, pgx.QueryExecModeExec).Scan(&recovery, &reader, &installed, &may)
 	switch {
 	case err != nil:
 		return fmt.Errorf("look for the outbox: %w", err)
@@ -97,12 +100,12 @@ func (r *Reader) check(ctx context.Context) error {
 		return &relay.Problem{What: "the server is a standby: an outbox is read on the primary", Remedy: "name the primary in the DSN"}
 	case !installed:
 		return &relay.Problem{What: "the database has no outbox, or one that is not whole", Remedy: installRemedy}
+	case !may:
+		return &relay.Problem{What: fmt.Sprintf("role %s may not read the outbox", reader), Remedy: fmt.Sprintf("select relay.grant_reader(%s);", relay.Literal(reader))}
 	}
 	var have int
 	err = r.conn.QueryRow(ctx, `select version from relay.state`, pgx.QueryExecModeExec).Scan(&have)
 	switch {
-	case isCode(err, "42501"):
-		return &relay.Problem{What: fmt.Sprintf("role %s may not read the outbox", reader), Remedy: fmt.Sprintf("select relay.grant_reader(%s);", relay.Literal(reader))}
 	case err != nil:
 		return fmt.Errorf("read the outbox's version: %w", err)
 	case have != version:

@@ -80,7 +80,7 @@ $$;
 create or replace function relay.capture() returns trigger language plpgsql security definer
     set search_path = pg_catalog, pg_temp
     set datestyle = 'ISO, MDY' set timezone = 'UTC' set intervalstyle = 'postgres' set extra_float_digits = 1
-    set bytea_output = 'hex' set lc_monetary = 'C'
+    set bytea_output = 'hex' set lc_monetary = 'C' set quote_all_identifiers = off
 as $$
 declare
     i bigint;
@@ -221,7 +221,7 @@ $$;
 create or replace function relay.capture_row() returns trigger language plpgsql security definer
     set search_path = pg_catalog, pg_temp
     set datestyle = 'ISO, MDY' set timezone = 'UTC' set intervalstyle = 'postgres' set extra_float_digits = 1
-    set bytea_output = 'hex' set lc_monetary = 'C'
+    set bytea_output = 'hex' set lc_monetary = 'C' set quote_all_identifiers = off
 as $$
 declare
     i bigint;

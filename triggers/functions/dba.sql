@@ -233,7 +233,7 @@ begin
     remedy := case when problem is not null then 'select relay.doorbell(''on''); -- where no application prepares transactions that write to captured tables' end;
     return next;
     for name, detail, problem, remedy in
-        select coalesce(k.relation::regclass::text, k.name),
+        select coalesce((select c.oid::regclass::text from pg_class c where c.oid = k.relation), k.name),
             format('by %s%s%s', k.level, case when cardinality(k.excluded) > 0 then ', without ' || array_to_string(k.excluded, ', ') end,
                 case when k.suppress_redundant then ', redundant updates suppressed' end),
             relay.table_problem(k.relation),

@@ -1,9 +1,15 @@
 -- Functions of the reader, granted to the relay's role. Part of install.sql, which see.
 
+-- excluded_of is what was excluded of a table, or of the root that it is a partition of.
+create or replace function relay.excluded_of(relation oid) returns text[] language sql stable set search_path = pg_catalog, pg_temp as $$
+    select coalesce((select k.excluded from relay.captured k
+        where k.relation in (excluded_of.relation, pg_partition_root(excluded_of.relation::regclass)) limit 1), '{}')
+$$;
+
 -- columns_of is a table's columns as record_out prints them: name, type, and whether they are captured.
 create or replace function relay.columns_of(relation oid) returns jsonb language sql stable set search_path = pg_catalog, pg_temp as $$
     select jsonb_agg(jsonb_build_array(a.attname, a.atttypid::bigint, a.attgenerated <> 'v'
-            and not a.attname = any (coalesce((select k.excluded from relay.captured k where k.relation = columns_of.relation), '{}'))) order by a.attnum)
+            and not a.attname = any (relay.excluded_of(columns_of.relation))) order by a.attnum)
     from pg_attribute a where a.attrelid = relation and a.attnum > 0 and not a.attisdropped
 $$;
 
@@ -16,7 +22,7 @@ declare
     known text;
     columns jsonb;
 begin
-    select sum(a.xmin::text::bigint) || '/' || count(*) || (select k.excluded::text from relay.captured k where k.relation = note_layout.relation)
+    select sum(a.xmin::text::bigint) || '/' || count(*) || relay.excluded_of(relation)::text
         into now_ from pg_attribute a where a.attrelid = note_layout.relation and a.attnum > 0 and not a.attisdropped;
     select l.stamp into known from relay.layout l where l.relation = note_layout.relation order by l.n desc limit 1;
     if now_ is not distinct from known then
