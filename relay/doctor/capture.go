@@ -1,0 +1,142 @@
+package doctor
+
+import (
+	"context"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// capture is what there is of capture by triggers: schema relay.
+type capture struct {
+	installed bool
+	readable  bool // the role may read it
+	version   int
+	bytes     int64 // of the outbox
+	budget    int64
+	closed    bool // nothing is captured until a new epoch
+	policy    string
+	bell      string // what the doorbell was asked to do: auto, on or off
+	tables    []captured
+	triggers  []trigger
+	functions []function
+}
+
+// captured is a row of relay.captured.
+type captured struct {
+	oid   uint32
+	name  string // as SQL writes it; as it was when the table was enabled, where it is gone
+	kind  string // pg_class.relkind; empty where it is gone
+	level string
+	// byRow tells that triggers for each statement miss changes of the table.
+	byRow bool
+}
+
+// trigger is one that is to be there or is there, of a captured table or of another.
+type trigger struct {
+	table    string // as SQL writes it, and of the root
+	root     string
+	foreign  bool
+	name     string
+	captured bool // the root is a captured table
+	wanted   bool
+	there    bool
+	enabled  string // pg_trigger.tgenabled
+	right    bool   // it fires for what it should and runs what it should
+}
+
+// function is one of schema relay.
+type function struct {
+	name     string
+	body     string
+	settings []string // names of what it pins
+}
+
+// The names are looked up in the catalog: to_regclass needs USAGE on the schema.
+const installedSQL = `
+select pg_catalog.count(*) filter (where c.relname in ('state', 'captured', 'outbox_id')) = 3,
+  coalesce(pg_catalog.bool_and(pg_catalog.has_schema_privilege(n.oid, 'USAGE')
+    and case c.relkind when 'S' then pg_catalog.has_sequence_privilege(c.oid, 'SELECT') else pg_catalog.has_table_privilege(c.oid, 'SELECT') end)
+    filter (where c.relname in ('state', 'captured', 'outbox_id')), false)
+from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace where n.nspname = 'relay'`
+
+// From 2^62 on the outbox is closed, as triggers/install.sql says.
+const stateSQL = `
+select s.version, s.budget, s.policy, (select i.last_value >= 4611686018427387904 from relay.outbox_id i),
+  coalesce((select pg_catalog.sum(pg_catalog.pg_total_relation_size(o.oid)) from pg_catalog.pg_class o
+    where o.relnamespace = 'relay'::pg_catalog.regnamespace and o.relname ~ '^outbox_[0-9]$' and o.relkind = 'r'), 0)::int8,
+  coalesce((select pg_catalog.split_part(pg_catalog.encode(t.tgargs, 'escape'), '\000', 1) from pg_catalog.pg_trigger t
+    where t.tgrelid = pg_catalog.to_regclass('relay.outbox_0') and t.tgname = 'ring'), 'off')
+from relay.state s`
+
+const capturedSQL = `
+select k.relation, coalesce(pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.relname), k.name), coalesce(c.relkind::text, ''), k.level,
+  k.level = 'statement' and (coalesce(c.relispartition or c.relkind in ('p', 'f'), false)
+    or exists (select from pg_catalog.pg_inherits i where k.relation in (i.inhparent, i.inhrelid))
+    or exists (select from pg_catalog.pg_subscription_rel s where s.srrelid = k.relation))
+from relay.captured k left join pg_catalog.pg_class c on c.oid = k.relation left join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+order by 2`
+
+// triggerSQL puts the triggers that a captured table needs beside those that are there, as enable_table in
+// triggers/functions/dba.sql makes them. What they fire for is in pg_trigger.tgtype:
+// https://github.com/postgres/postgres/blob/REL_18_STABLE/src/include/catalog/pg_trigger.h
+const triggerSQL = `
+with recursive tree(root, oid) as (
+  select k.relation, k.relation from relay.captured k
+  union all
+  select t.root, i.inhrelid from tree t join pg_catalog.pg_class p on p.oid = t.oid and p.relkind = 'p'
+  join pg_catalog.pg_inherits i on i.inhparent = t.oid and not i.inhdetachpending
+), wanted as (
+  select k.relation as root, k.relation as place, v.name, v.function, v.type from relay.captured k,
+    (values ('!relay_insert', 'capture', 4), ('!relay_update', 'capture', 16), ('!relay_delete', 'capture', 8)) v(name, function, type) where k.level = 'statement'
+  union all
+  select t.root, t.oid, '!relay_row', 'capture_row', 29 from tree t join relay.captured k on k.relation = t.root and k.level = 'row'
+  union all
+  select t.root, t.oid, '!relay_truncate', 'capture_truncate', 32 from tree t join pg_catalog.pg_class c on c.oid = t.oid
+  where c.relkind <> 'f' or pg_catalog.current_setting('server_version_num')::int4 >= 160000
+), there as (
+  select g.tgrelid, g.tgname::text as name, g.tgenabled::text as enabled, f.proname::text as function, n.nspname = 'relay' as own,
+    g.tgtype::int4 as type, g.tgargs as args, g.tgqual is not null or g.tgattr::text <> '' as narrowed
+  from pg_catalog.pg_trigger g join pg_catalog.pg_proc f on f.oid = g.tgfoid join pg_catalog.pg_namespace n on n.oid = f.pronamespace
+  where not g.tgisinternal and (n.nspname = 'relay' and f.proname like 'capture%' or g.tgname like '!relay\_%') or g.tgparentid <> 0 and g.tgname like '!relay\_%'
+)
+select pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.relname),
+  coalesce(pg_catalog.quote_ident(m.nspname) || '.' || pg_catalog.quote_ident(r.relname), ''), coalesce(r.relkind, c.relkind) = 'f', coalesce(w.name, h.name),
+  coalesce(w.root, h.tgrelid) in (select t.oid from tree t), w.name is not null, h.name is not null, coalesce(h.enabled, ''),
+  coalesce(h.own and h.function = w.function and h.type = w.type and not h.narrowed and (w.function = 'capture_truncate' or h.args = (
+    select pg_catalog.convert_to(coalesce((select pg_catalog.jsonb_object_agg(e, null)::text from unnest(k.excluded) e), ''), pg_catalog.getdatabaseencoding())
+      || '\x00'::bytea || case when k.suppress_redundant then 'suppress'::bytea else ''::bytea end || '\x00'::bytea
+    from relay.captured k where k.relation = w.root)), false)
+from wanted w full join there h on h.tgrelid = w.place and h.name = w.name
+join pg_catalog.pg_class c on c.oid = coalesce(w.place, h.tgrelid) join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+left join pg_catalog.pg_class r on r.oid = w.root left join pg_catalog.pg_namespace m on m.oid = r.relnamespace
+order by 1, 4`
+
+const functionSQL = `
+select f.proname::text, f.prosrc, array(select pg_catalog.split_part(s, '=', 1) from unnest(f.proconfig) s order by 1)
+from pg_catalog.pg_proc f where f.pronamespace = pg_catalog.to_regnamespace('relay') order by 1`
+
+func askCapture(ctx context.Context, tx pgx.Tx, p *place) (err error) {
+	c := &p.capture
+	if err = tx.QueryRow(ctx, installedSQL).Scan(&c.installed, &c.readable); err != nil || !c.installed || !c.readable {
+		return err
+	}
+	if err = tx.QueryRow(ctx, stateSQL).Scan(&c.version, &c.budget, &c.policy, &c.closed, &c.bytes, &c.bell); err != nil {
+		return err
+	}
+	c.tables, err = collect(ctx, tx, capturedSQL, func(row pgx.Row, k *captured) error {
+		return row.Scan(&k.oid, &k.name, &k.kind, &k.level, &k.byRow)
+	})
+	if err != nil {
+		return err
+	}
+	c.triggers, err = collect(ctx, tx, triggerSQL, func(row pgx.Row, t *trigger) error {
+		return row.Scan(&t.table, &t.root, &t.foreign, &t.name, &t.captured, &t.wanted, &t.there, &t.enabled, &t.right)
+	})
+	if err != nil {
+		return err
+	}
+	c.functions, err = collect(ctx, tx, functionSQL, func(row pgx.Row, f *function) error {
+		return row.Scan(&f.name, &f.body, &f.settings)
+	})
+	return err
+}
