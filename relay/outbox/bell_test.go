@@ -136,7 +136,8 @@ func TestIdleTransactions(t *testing.T) {
 func (d *db) asleep() {
 	d.t.Helper()
 	for !scan[bool](d, `select exists (select from pg_locks where locktype = 'advisory' and classid = 1885827685 and objid = 1
-		and mode = 'ExclusiveLock' and granted)`) {
+		and mode = 'ExclusiveLock' and granted
+		and database = (select oid from pg_database where datname = current_database()))`) {
 		if d.t.Context().Err() != nil {
 			d.t.Fatal("the reader doesn't fall asleep")
 		}

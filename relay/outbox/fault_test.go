@@ -31,9 +31,9 @@ func TestFaults(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			on(t, rung, func(t *testing.T, d *db) {
 				// Not the superuser, whom no permission is lost to.
-				d.exec(`create role dba login; drop schema relay cascade; grant create on database postgres to dba; create schema app authorization dba`)
+				d.exec(fmt.Sprintf(`create role %[1]s_dba; drop schema relay cascade; grant create on database %[1]s to %[1]s_dba; create schema app authorization %[1]s_dba`, d.name))
 				dba := d.connect()
-				d.execOn(dba, `set role dba`)
+				d.execOn(dba, `set role `+d.name+`_dba`)
 				d.execOn(dba, triggers.Install(""))
 				d.execOn(dba, `create table app.a (id int primary key); select relay.enable_table('app.a')`)
 				r := d.open(d.config())
@@ -224,9 +224,9 @@ func TestOtherServer(t *testing.T) {
 // TestNotInstalled names what is missing.
 func TestNotInstalled(t *testing.T) {
 	on(t, rung, func(t *testing.T, d *db) {
-		d.exec(`create role nobody login password 'x'`)
+		d.exec(fmt.Sprintf(`create role %s_nobody login password 'x'`, d.name))
 		cfg := d.config()
-		cfg.Conn.User, cfg.Conn.Password = "nobody", "x"
+		cfg.Conn.User, cfg.Conn.Password = d.name+"_nobody", "x"
 		if _, err := Open(t.Context(), cfg); err == nil || !strings.Contains(err.Error(), "nobody") {
 			t.Errorf("got %v, want the role that may not read", err)
 		}

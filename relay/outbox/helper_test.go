@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"go.uber.org/goleak"
@@ -17,22 +19,72 @@ import (
 	"pgrelay/triggers"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(tests{m}) }
+
+// tests are the package's, with the servers that they share.
+type tests struct{ *testing.M }
+
+func (m tests) Run() int {
+	code := m.M.Run()
+	servers.Lock()
+	defer servers.Unlock()
+	for _, s := range servers.all {
+		if err := s.Close(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			code = 1
+		}
+	}
+	return code
+}
+
+var servers struct {
+	sync.Mutex
+	all       map[string]*pgserver.Server
+	databases int
+}
+
+// shared is a server that several tests use, each in a database of its own.
+func shared(t *testing.T, version int, settings map[string]string) (_ *pgserver.Server, database string) {
+	t.Helper()
+	servers.Lock()
+	defer servers.Unlock()
+	key := fmt.Sprint(version, settings)
+	s := servers.all[key]
+	if s == nil {
+		var err error
+		if s, err = pgserver.New(pgserver.Config{Version: version, Settings: settings}); err != nil {
+			t.Fatal(err)
+		}
+		if servers.all == nil {
+			servers.all = map[string]*pgserver.Server{}
+		}
+		servers.all[key] = s
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		if err := s.Start(ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
+	servers.databases++
+	database = fmt.Sprintf("test_%d", servers.databases)
+	if err := s.CreateDatabase(t.Context(), database); err != nil {
+		t.Fatal(err)
+	}
+	return s, database
+}
 
 // rung are the settings of a server where the doorbell rings by itself.
 var rung = map[string]string{"max_prepared_transactions": "0"}
 
-// on runs body against a server of each version, with schema relay installed.
+// on runs body against a server of each version, in a database with schema relay.
 func on(t *testing.T, settings map[string]string, body func(t *testing.T, db *db)) {
 	for _, v := range []int{15, 18} {
 		t.Run(fmt.Sprint(v), func(t *testing.T) {
 			t.Parallel()
-			s := pgserver.ForTest(t, pgserver.Config{Version: v, Settings: settings})
-			d := &db{t: t, server: s}
+			d := &db{t: t}
+			d.server, d.name = shared(t, v, settings)
 			d.conn = d.connect()
-			if err := s.Exec(t.Context(), "postgres", triggers.Install("")); err != nil {
-				t.Fatal(err)
-			}
+			d.exec(triggers.Install(""))
 			body(t, d)
 		})
 	}
@@ -42,13 +94,14 @@ func on(t *testing.T, settings map[string]string, body func(t *testing.T, db *db
 type db struct {
 	t      *testing.T
 	server *pgserver.Server
+	name   string
 	conn   *pgx.Conn
 }
 
 // connect opens a session that ends with the test.
 func (d *db) connect() *pgx.Conn {
 	d.t.Helper()
-	conn, err := d.server.Admin(d.t.Context())
+	conn, err := d.server.Connect(d.t.Context(), d.name)
 	if err != nil {
 		d.t.Fatal(err)
 	}
@@ -91,7 +144,7 @@ func (d *db) table(name, columns string) uint32 {
 }
 
 func (d *db) config() Config {
-	conf, err := pgx.ParseConfig(d.server.DSN("postgres"))
+	conf, err := pgx.ParseConfig(d.server.DSN(d.name))
 	if err != nil {
 		d.t.Fatal(err)
 	}
@@ -292,7 +345,7 @@ func (d *db) start(cfg Config, h Handler) (*Reader, func() error) {
 // gone waits until no relay has a session.
 func (d *db) gone() {
 	d.t.Helper()
-	for scan[bool](d, `select exists (select from pg_stat_activity where application_name = 'the relay')`) {
+	for scan[bool](d, `select exists (select from pg_stat_activity where application_name = 'the relay' and datname = current_database())`) {
 		if d.t.Context().Err() != nil {
 			d.t.Fatal("a session doesn't end")
 		}

@@ -17,10 +17,10 @@ func TestOrder(t *testing.T) {
 	for _, level := range []string{"statement", "row"} {
 		t.Run(level, func(t *testing.T) {
 			on(t, rung, func(t *testing.T, d *db) {
-				if err := d.server.CreateDatabase(t.Context(), "elsewhere"); err != nil {
+				if err := d.server.CreateDatabase(t.Context(), d.name+"_elsewhere"); err != nil {
 					t.Fatal(err)
 				}
-				idle, err := d.server.Connect(t.Context(), "elsewhere")
+				idle, err := d.server.Connect(t.Context(), d.name+"_elsewhere")
 				if err != nil {
 					t.Fatal(err)
 				}

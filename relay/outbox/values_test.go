@@ -14,7 +14,7 @@ import (
 var sessions = []string{
 	`set datestyle = 'German'`, `set datestyle = 'SQL, DMY'`, `set timezone = 'Asia/Tokyo'`, `set timezone = 'America/St_Johns'`,
 	`set intervalstyle = 'iso_8601'`, `set intervalstyle = 'sql_standard'`, `set extra_float_digits = -15`, `set extra_float_digits = 3`,
-	`set bytea_output = 'escape'`, `set lc_monetary = 'C.UTF-8'`, `set search_path = v, public`, `set search_path = ''`, `set role writer`,
+	`set bytea_output = 'escape'`, `set lc_monetary = 'C.UTF-8'`, `set search_path = v, public`, `set search_path = ''`, `set role public_writer`,
 	`set session_replication_role = replica`, `set default_transaction_read_only = on`,
 	`set standard_conforming_strings = off; set backslash_quote = on`, `set quote_all_identifiers = on`, `set xmlbinary = hex`,
 	`set array_nulls = off`, `set default_transaction_isolation = serializable`, `set transform_null_equals = on`,
@@ -32,9 +32,9 @@ create table v.a (
   ta text[], fa float8[][], tza timestamptz[], pa v.pair[], ma v.mood[], r tstzrange, mr datemultirange, pt point, bx box[], rc regclass, rt regtype, rp regprocedure,
   x xml, tsv tsvector, "Odd ""Name"", é" int, dropped int);
 alter table v.a drop column dropped;
-create role writer;
-grant usage on schema v to writer;
-grant select, insert, update, delete on v.a to writer`
+do $$ begin create role public_writer; exception when duplicate_object or unique_violation then null; end $$;
+grant usage on schema v to public_writer;
+grant select, insert, update, delete on v.a to public_writer`
 
 // insertSQL writes rows of literals that mean the same in every session.
 const insertSQL = `
@@ -54,13 +54,14 @@ commit`
 func TestValues(t *testing.T) {
 	for _, level := range []string{"statement", "row"} {
 		t.Run(level, func(t *testing.T) {
-			on(t, map[string]string{"lc_monetary": "C"}, func(t *testing.T, d *db) {
+			on(t, rung, func(t *testing.T, d *db) {
 				s := newSink()
 				r := d.open(d.config())
 				d.exec(schemaSQL)
 				d.exec(`select relay.enable_table('v.a', level => $1)`, level)
 				d.exec(`alter table v.a replica identity full; create publication p for table v.a`)
-				d.exec(`select pg_create_logical_replication_slot('s', 'pgoutput')`)
+				d.exec(`select pg_create_logical_replication_slot(current_database()::text, 'pgoutput')`)
+
 				table := scan[uint32](d, `select 'v.a'::regclass::oid`)
 				s.names[table] = "a"
 				for i, settings := range sessions {
@@ -69,7 +70,8 @@ func TestValues(t *testing.T) {
 					d.execOn(conn, fmt.Sprintf(insertSQL, 10*i, 10*i+1))
 					_ = conn.Close(t.Context())
 				}
-				want := d.decoded("s", "p", table)
+				want := d.decoded(d.name, "p", table)
+				d.exec(`select pg_drop_replication_slot(current_database()::text)`)
 				from, _ := r.Window()
 				d.run(r, from, s)
 				s.passed(t, r)
@@ -90,7 +92,7 @@ func TestValues(t *testing.T) {
 // decoded are the changes of the slot, in a sink's words.
 func (d *db) decoded(slot, publication string, table uint32) []string {
 	d.t.Helper()
-	conn, err := pgx.Connect(d.t.Context(), d.server.DSN("postgres")+"&datestyle=ISO&timezone=UTC&intervalstyle=postgres&extra_float_digits=1&bytea_output=hex&search_path=pg_catalog&client_encoding=UTF8")
+	conn, err := pgx.Connect(d.t.Context(), d.server.DSN(d.name)+"&datestyle=ISO&timezone=UTC&intervalstyle=postgres&extra_float_digits=1&bytea_output=hex&search_path=pg_catalog&client_encoding=UTF8")
 	if err != nil {
 		d.t.Fatal(err)
 	}
