@@ -4,7 +4,7 @@ import "unicode/utf8"
 
 // A source whose server_encoding isn't UTF8 sends UTF-8 as any other, but where its own functions see bytes these are the
 // encoding's. What goes by characters agrees: every server encoding has ASCII as it is and nothing of ASCII in its other
-// characters. TestEncodings compares with such servers.
+// characters. TestOracleEncodings compares with such servers.
 // https://www.postgresql.org/docs/current/multibyte.html#MULTIBYTE-CHARSET-SUPPORTED
 
 // byBytesOrder are implementations that order texts by their bytes; of the others byCollation tells.

@@ -276,8 +276,8 @@ func TestOracle(t *testing.T) {
 	}
 }
 
-// TestEncodings compares under server encodings other than UTF8.
-func TestEncodings(t *testing.T) {
+// TestOracleEncodings compares under server encodings other than UTF8.
+func TestOracleEncodings(t *testing.T) {
 	for i, encoding := range []string{"LATIN1", "LATIN2", "WIN1251", "EUC_JP"} {
 		t.Run(encoding, func(t *testing.T) {
 			seed, pairs := setting(t, envSeed, 1), setting(t, envPairs, 20000)/4

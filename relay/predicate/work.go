@@ -32,9 +32,9 @@ type parsedText struct {
 }
 
 // An evaluation may take stepsAtLeast and stepsPerByte for each byte of the columns that the predicate reads: about a
-// millisecond for a small row, some 50 for one of a megabyte. What is computed once for a binding may take stepsOnce.
+// quarter of a millisecond for a small row, some tens of milliseconds for one of a megabyte. What is computed once for a binding may take stepsOnce.
 const (
-	stepsAtLeast = 1 << 20
+	stepsAtLeast = 1 << 18
 	stepsPerByte = 32
 	stepsOnce    = 1 << 22
 )
