@@ -103,15 +103,16 @@ func (c *counted) next(t *testing.T) (raw []byte, m wire.ServerMessage, size int
 // TestFilterBacklog: a client isn't reading while the rules change. What the kernel has taken reaches it, and the rest of
 // a frame that is half written; after that comes the resync, and nothing that the new rule hides.
 func TestFilterBacklog(t *testing.T) {
-	const secretMark = "SECRET"
+	const secretMark, unsubscribe = "SECRET", "unsubscribe"
 	for name, c := range map[string]struct {
 		before, edit string
 		gone         bool
 	}{
-		"tightened":       {``, `update ` + rules + ` set predicate = 'n % 2 = 0'`, false},
-		"fewer columns":   {``, `update ` + rules + ` set columns = '{id,n}'`, false},
-		"withdrawn":       {``, `update ` + rules + ` set enabled = false`, true},
-		"no longer valid": {``, `update ` + rules + ` set predicate = 'nonsense +'`, true},
+		"tightened":         {``, `update ` + rules + ` set predicate = 'n % 2 = 0'`, false},
+		"fewer columns":     {``, `update ` + rules + ` set columns = '{id,n}'`, false},
+		"withdrawn":         {``, `update ` + rules + ` set enabled = false`, true},
+		"no longer valid":   {``, `update ` + rules + ` set predicate = 'nonsense +'`, true},
+		"after unsubscribe": {unsubscribe, `update ` + rules + ` set predicate = 'n % 2 = 0'`, true},
 		// The shape ends by itself before the rule changes: its frames go all the same.
 		"after a truncate of a partition": {`truncate parts_9`, `update ` + rules + ` set predicate = 'n % 2 = 0'`, false},
 		"after the table was altered":     {`alter table parts rename column extra to more`, `update ` + rules + ` set predicate = 'n % 2 = 0'`, false},
@@ -154,7 +155,11 @@ func TestFilterBacklog(t *testing.T) {
 			position := watcher.Stats().Transactions
 			write(1)
 			watcher.until("the backlog", func() bool { return watcher.Stats().Transactions > position })
-			if c.before != "" {
+			switch {
+			case c.before == unsubscribe:
+				must(t, ws.WriteFrame(s, ws.MaskFrame(ws.NewTextFrame([]byte(`{"type":"unsubscribe","id":1}`)))))
+				await(t, func() (string, bool) { return "the subscription's end", r.metric(t, "pgrelay_subscriptions") == "1" })
+			case c.before != "":
 				lives := watcher.Status(watch).Lives
 				d.exec(c.before)
 				watcher.until("the watcher's new stream", func() bool { return watcher.Status(watch).Lives > lives })
@@ -172,7 +177,7 @@ func TestFilterBacklog(t *testing.T) {
 					if read >= taken {
 						t.Fatalf("a frame that was unwritten at the edit came, %d bytes behind what was written (%d): %.200s", read-taken, taken, raw)
 					}
-				case wire.TypeResync, wire.TypeWaiting:
+				case wire.TypeResync, wire.TypeWaiting, wire.TypeClosed:
 					over = true
 				}
 				read += size
@@ -202,4 +207,20 @@ func (r *relay) inForce(t *testing.T) {
 	if response.StatusCode != http.StatusNoContent {
 		t.Fatalf("wait for the rules: %s", response.Status)
 	}
+}
+
+// metric is the value of one of the relay's figures.
+func (r *relay) metric(t *testing.T, name string) string {
+	t.Helper()
+	response, err := http.Get("http://" + r.AdminAddr().String() + "/metrics")
+	must(t, err)
+	defer func() { _ = response.Body.Close() }()
+	text, err := io.ReadAll(response.Body)
+	must(t, err)
+	for line := range strings.Lines(string(text)) {
+		if value, ok := strings.CutPrefix(line, name+" "); ok {
+			return strings.TrimSpace(value)
+		}
+	}
+	return ""
 }

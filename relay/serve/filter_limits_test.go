@@ -91,6 +91,8 @@ func TestFilterLimits(t *testing.T) {
 		"as long as it may be":      {wire.ClientMessage{Where: "true" + strings.Repeat(" ", limits.PredicateBytes-4)}, "", ""},
 		"longer":                    {wire.ClientMessage{Where: "true" + strings.Repeat(" ", limits.PredicateBytes-3)}, wire.CodeLimit, "predicate_bytes"},
 		"deep":                      {wire.ClientMessage{Where: strings.Repeat("not ", limits.PredicateDepth-2) + "v = 1"}, "", ""},
+		"deeper":                    {wire.ClientMessage{Where: strings.Repeat("not ", limits.PredicateDepth+1) + "v = 1"}, wire.CodeLimit, "predicate_depth"},
+		"a deep sum":                {wire.ClientMessage{Where: "v = 1" + strings.Repeat("+1", limits.PredicateDepth+1)}, wire.CodeLimit, "predicate_depth"},
 		"many parentheses":          {wire.ClientMessage{Where: strings.Repeat("(", 4000) + "true" + strings.Repeat(")", 4000)}, "", ""},
 		"open parentheses":          {wire.ClientMessage{Where: strings.Repeat("(", limits.PredicateBytes)}, wire.CodeBadWhere, ""},
 		"a wide list":               {wire.ClientMessage{Where: in(3000)}, "", ""},
