@@ -13,6 +13,7 @@ import (
 	"github.com/rs/zerolog"
 	"golang.org/x/sync/errgroup"
 
+	"pgrelay/relay"
 	"pgrelay/relay/auth"
 	"pgrelay/relay/client"
 	"pgrelay/relay/pgserver"
@@ -20,6 +21,7 @@ import (
 	"pgrelay/relay/warehouse"
 	"pgrelay/relay/wire"
 	"pgrelay/sql"
+	"pgrelay/triggers"
 )
 
 // The size of a run of the leak test.
@@ -37,15 +39,22 @@ const (
 // subscribed to its end, must have been made under one and the same grant as a whole.
 func TestLeaks(t *testing.T) {
 	seconds := number(t, "PGRELAY_LEAK_SECONDS")
-	for _, version := range []int{15, 18} {
-		t.Run(fmt.Sprint("postgres ", version), func(t *testing.T) {
-			server := pgserver.ForTest(t, pgserver.Config{Version: version, Settings: map[string]string{"track_commit_timestamp": "on", "deadlock_timeout": "50ms"}})
+	for _, c := range []struct {
+		version int
+		trigger bool
+	}{{15, false}, {18, false}, {18, true}} {
+		name := fmt.Sprintf("postgres %d", c.version)
+		if c.trigger {
+			name += ", captured by triggers"
+		}
+		t.Run(name, func(t *testing.T) {
+			server := pgserver.ForTest(t, pgserver.Config{Version: c.version, Settings: map[string]string{"track_commit_timestamp": "on", "deadlock_timeout": "50ms"}})
 			for began, round := time.Now(), 0; round == 0 || time.Since(began) < time.Duration(seconds)*time.Second; round++ {
 				seed := number(t, "PGRELAY_LEAK_SEED")
 				if seed == 0 {
 					seed = rand.Uint64()
 				}
-				leakRound(t, server, fmt.Sprint("leak", round), seed)
+				leakRound(t, server, fmt.Sprint("leak", round), seed, c.trigger)
 				if t.Failed() {
 					return
 				}
@@ -58,15 +67,16 @@ func TestLeaks(t *testing.T) {
 type leakRun struct {
 	t       *testing.T
 	dsn     string
-	relay   *serve.Server
+	server  *serve.Server
 	rules   *leakRules
 	clients []*leakClient
 	commits atomic.Int64
 	edits   int
+	capture relay.Capture
 	slowest time.Duration // from an edit to its being in force
 }
 
-func leakRound(t *testing.T, server *pgserver.Server, name string, seed uint64) {
+func leakRound(t *testing.T, server *pgserver.Server, name string, seed uint64, trigger bool) {
 	t.Helper()
 	t.Logf("PGRELAY_LEAK_SEED=%d", seed)
 	ctx, cancel := context.WithTimeout(t.Context(), settling)
@@ -74,13 +84,21 @@ func leakRound(t *testing.T, server *pgserver.Server, name string, seed uint64) 
 	if err := server.CreateDatabase(ctx, name); err != nil {
 		t.Fatal(err)
 	}
-	r := &leakRun{t: t, dsn: server.DSN(name)}
+	r := &leakRun{t: t, dsn: server.DSN(name), capture: relay.CaptureLogical}
 	system, err := sql.Read(sql.System, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	conn := connect(ctx, t, r.dsn)
-	for _, script := range []string{system, leakSchema} {
+	scripts := []string{system, leakSchema}
+	if trigger {
+		r.capture = relay.CaptureTrigger
+		scripts = append(scripts, triggers.Install(""))
+		for relation := range leakTables {
+			scripts = append(scripts, triggers.Enable(triggers.Table{Name: relation}))
+		}
+	}
+	for _, script := range scripts {
 		if _, err := conn.Exec(ctx, script); err != nil {
 			t.Fatal(err)
 		}
@@ -89,13 +107,13 @@ func leakRound(t *testing.T, server *pgserver.Server, name string, seed uint64) 
 		t.Fatal(err)
 	}
 	defer r.serve()()
-	if err := r.relay.RulesInForce(ctx); err != nil {
+	if err := r.server.RulesInForce(ctx); err != nil {
 		t.Fatal(err)
 	}
 	_, started := r.rules.bounds()
 	r.rules.reached(started)
 	for i := range leakClients {
-		c := newLeakClient(i, seed, "ws://"+r.relay.Addr().String()+wire.Path, r.rules)
+		c := newLeakClient(i, seed, "ws://"+r.server.Addr().String()+wire.Path, r.rules)
 		defer c.mirror.Drop()
 		r.clients = append(r.clients, c)
 	}
@@ -117,7 +135,7 @@ func (r *leakRun) serve() (stop func()) {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	r.relay = s
+	r.server = s
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- s.Run(ctx) }()
@@ -200,7 +218,7 @@ func (r *leakRun) edit(ctx context.Context, rnd *rand.Rand) error {
 func (r *leakRun) inForce(ctx context.Context) error {
 	_, version := r.rules.bounds()
 	began := time.Now()
-	if err := r.relay.RulesInForce(ctx); err != nil {
+	if err := r.server.RulesInForce(ctx); err != nil {
 		return err
 	}
 	r.slowest = max(r.slowest, time.Since(began))

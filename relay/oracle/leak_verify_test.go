@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"time"
 
+	"pgrelay/relay"
 	"pgrelay/relay/wire"
 )
 
@@ -34,6 +35,7 @@ type verifier struct {
 	*leakJudge
 	client  *leakClient
 	counts  *leakCounts
+	capture relay.Capture
 	streams map[string]*leakStream
 	ids     map[uint64]*leakStream
 	// before is how long before its subscribed a shape's snapshot may have been taken.
@@ -121,6 +123,9 @@ func (v *verifier) subscribed(ctx context.Context, f *leakFrame) (leak string, e
 	}
 	v.streams[f.Shape], v.ids[id] = s, s
 	v.counts.streams++
+	if f.Capture != string(v.capture) {
+		return "captured otherwise than by " + string(v.capture), nil
+	}
 	if s.grants, err = v.allowed(ctx, f, s); err != nil {
 		return "", err
 	}
