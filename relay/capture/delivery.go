@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"time"
 
 	"pgrelay/relay"
 	"pgrelay/relay/hub"
@@ -15,6 +16,7 @@ type delivery struct {
 	c     *Outbox
 	ctx   context.Context
 	fence relay.LSN // from here on the source answers
+	asked time.Time // when the fence was asked for
 	live  bool
 
 	xid     uint64
@@ -36,6 +38,9 @@ func (d *delivery) Unlock() {
 	d.c.Hub.Unlock()
 	if passed && !d.live {
 		d.live = true
+		d.c.mu.Lock()
+		d.c.heard = d.asked
+		d.c.mu.Unlock()
 		d.c.alive()
 		d.c.log.Info().Msg("source live")
 	}
@@ -43,17 +48,22 @@ func (d *delivery) Unlock() {
 
 // Relation has the catalog looked at where the tuples have another form than it said.
 func (d *delivery) Relation(table uint32, columns []outbox.Column) error {
-	described := make([]hub.StreamColumn, len(columns))
-	for i, c := range columns {
-		described[i] = hub.StreamColumn{Name: c.Name, Type: c.Type, Key: true}
-	}
 	d.c.Hub.Lock()
-	drifted, extra := d.c.Hub.Layout(table, described)
+	drifted, extra := d.c.Hub.Layout(table, described(columns))
 	d.c.Hub.Unlock()
 	if drifted || extra {
 		return d.c.awaitInspection(d.ctx)
 	}
 	return nil
+}
+
+// described are the columns as the hub takes them: old tuples carry all.
+func described(columns []outbox.Column) []hub.StreamColumn {
+	all := make([]hub.StreamColumn, len(columns))
+	for i, c := range columns {
+		all[i] = hub.StreamColumn{Name: c.Name, Type: c.Type, Key: true}
+	}
+	return all
 }
 
 // Begin opens a transaction.
@@ -135,7 +145,7 @@ func (r *redelivery) outcome(err error) error {
 	case errors.Is(err, outbox.ErrGone):
 		return hub.ErrLagged
 	}
-	return err
+	return err // of Describe among others
 }
 
 // Lock does nothing: a replay is its own.
@@ -144,8 +154,10 @@ func (r *redelivery) Lock() {}
 // Unlock does nothing.
 func (r *redelivery) Unlock() {}
 
-// Relation does nothing: positions before a table's form changed are not replayed.
-func (r *redelivery) Relation(uint32, []outbox.Column) error { return nil }
+// Relation says how the tuples of a table are to be read.
+func (r *redelivery) Relation(table uint32, columns []outbox.Column) error {
+	return r.replay.Describe(table, described(columns))
+}
 
 // Begin opens a transaction.
 func (r *redelivery) Begin(xid uint64, at int64) {

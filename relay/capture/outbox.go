@@ -20,6 +20,7 @@ import (
 type Outbox struct {
 	base
 	watched atomic.Pointer[[]uint32]
+	replays chan struct{} // places of replays, each of which has a connection
 
 	// Of Run alone: how often the reader's window was left, which no cursor of before outlives.
 	gone int
@@ -36,6 +37,7 @@ type Outbox struct {
 func NewOutbox(source *warehouse.Source, h *hub.Source, cfg Config) *Outbox {
 	c := &Outbox{}
 	c.base.init(source.ByTrigger(), h, cfg)
+	c.replays = make(chan struct{}, c.cfg.Snapshots)
 	c.log = c.log.With().Str("capture", string(relay.CaptureTrigger)).Logger()
 	return c
 }
@@ -84,13 +86,14 @@ func (c *Outbox) session(ctx context.Context) error {
 	if err := c.openPool(ctx, source); err != nil {
 		return err
 	}
+	asked := time.Now()
 	fence := reader.Fence()
 	watching := make(chan struct{})
 	go func() {
 		defer close(watching)
 		cancel(c.watch(ctx, conn, source))
 	}()
-	err = reader.Run(ctx, from, &delivery{c: c, ctx: ctx, fence: fence})
+	err = reader.Run(ctx, from, &delivery{c: c, ctx: ctx, fence: fence, asked: asked})
 	cancel(err) // nothing, where the watch ended first
 	<-watching
 	return context.Cause(ctx)
@@ -103,20 +106,25 @@ func (c *Outbox) waiting(reason string) {
 }
 
 // resume tells the hub which stream this is, and returns the position to read from: its own where the stream goes on,
-// else the end of what was delivered, since what is older is replayed from the source where a client asks for it.
+// else the end of what was delivered. What is older is good for cursors, and replayed from the source for who has one.
 func (c *Outbox) resume(reader *outbox.Reader) relay.LSN {
 	start, end := reader.Window()
 	in := c.Inspection()
 	identity := fmt.Sprintf("%s/%s/%s/trigger/%d/%d", c.Name, in.SystemID, in.Database, reader.Epoch, c.gone)
 	from := c.Hub.Position()
-	if identity != c.identity || from < start || from > end {
-		from = end
-	}
 	c.mu.Lock()
+	goesOn := identity == c.identity && from >= start && from <= end
 	c.identity = identity
 	c.mu.Unlock()
-	c.Hub.Reset(identity, from, "journal_gap")
-	return from
+	if goesOn {
+		c.Hub.Reset(identity, from, "journal_gap")
+		return from
+	}
+	c.Hub.Reset(identity, start, "journal_gap")
+	c.Hub.Lock()
+	c.Hub.Advance(end)
+	c.Hub.Unlock()
+	return end
 }
 
 // inspect looks at the catalog and tells the hub.
@@ -243,7 +251,13 @@ func (c *Outbox) Replay(load *hub.Load, replay *hub.Replay, since relay.LSN) {
 	c.run(load, func() {
 		ctx, cancel := c.context(load)
 		defer cancel()
-		load.Finish(nil, 0, c.verdict(load, c.replay(ctx, load, replay, since, nil)))
+		select {
+		case c.replays <- struct{}{}:
+			defer func() { <-c.replays }()
+			load.Finish(nil, 0, c.verdict(load, c.replay(ctx, load, replay, since, nil)))
+		case <-ctx.Done():
+			load.Finish(nil, 0, c.verdict(load, context.Cause(ctx)))
+		}
 	})
 }
 

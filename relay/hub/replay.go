@@ -2,6 +2,7 @@ package hub
 
 import (
 	"context"
+	"slices"
 
 	"pgrelay/relay"
 )
@@ -34,6 +35,22 @@ func newReplay(l *Load) *Replay {
 		}
 	}
 	return r
+}
+
+// Describe says how a table's tuples look from here on, for a replay of what the stream hasn't described since it began.
+// ErrTable tells that they don't have the shape's columns.
+func (r *Replay) Describe(table uint32, columns []StreamColumn) error {
+	i := slices.IndexFunc(r.set.relation.Leaves, func(leaf relay.Leaf) bool { return leaf.OID == table })
+	if i < 0 {
+		return nil
+	}
+	t := target{owner: &published{relation: r.set.relation}}
+	if !t.find(columns, nil) || !r.set.relation.InsertOnly && !identifies(columns, &r.set.relation.Leaves[i]) {
+		return ErrTable
+	}
+	t.hold(&r.set.relation.Leaves[i])
+	r.targets[table] = t
+	return nil
 }
 
 // Begin opens a transaction.

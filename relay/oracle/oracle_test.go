@@ -14,6 +14,7 @@ import (
 	"pgrelay/relay/serve"
 	"pgrelay/relay/warehouse"
 	"pgrelay/relay/wire"
+	"pgrelay/triggers"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -27,17 +28,41 @@ func TestMirrors(t *testing.T) {
 		run(t, url, dsn, o)
 		return
 	}
-	dsn = database(t)
-	r := newProcess(t, dsn, "127.0.0.1:0")
-	t.Cleanup(r.end)
-	run(t, r.url(), dsn, o)
+	captures(t, func(t *testing.T, dsn string) {
+		r := newProcess(t, dsn, "127.0.0.1:0")
+		t.Cleanup(r.end)
+		run(t, r.url(), dsn, o)
+	})
+}
+
+// captures runs a test on a database for each way of capture. Where triggers capture every table, that of the rules among
+// them, the server needs no logical replication.
+func captures(t *testing.T, test func(t *testing.T, dsn string)) {
+	t.Run("logical", func(t *testing.T) { test(t, database(t, "logical")) })
+	t.Run("trigger", func(t *testing.T) {
+		dsn := database(t, "replica")
+		conn := connect(t.Context(), t, dsn)
+		scripts := []string{triggers.Install(""), triggers.Enable(triggers.Table{Name: warehouse.RulesTable})}
+		for _, k := range tables {
+			scripts = append(scripts, triggers.Enable(triggers.Table{Name: k.name}))
+		}
+		for _, script := range scripts {
+			if _, err := conn.Exec(t.Context(), script); err != nil {
+				t.Fatalf("capture by triggers: %v", err)
+			}
+		}
+		test(t, dsn)
+	})
 }
 
 // TestMirrorsAcrossRestarts: the same while the relay ends and begins again three times.
 func TestMirrorsAcrossRestarts(t *testing.T) {
 	o := fromEnvironment(t)
 	o.setDefaults()
-	dsn := database(t)
+	captures(t, func(t *testing.T, dsn string) { acrossRestarts(t, dsn, o) })
+}
+
+func acrossRestarts(t *testing.T, dsn string, o options) {
 	r := newProcess(t, dsn, "127.0.0.1:0")
 	t.Cleanup(func() { r.end() })
 	url, address := r.url(), r.server.Addr().String()
@@ -66,9 +91,9 @@ func fromEnvironment(t *testing.T) options {
 }
 
 // database starts Postgres and prepares a database that is its own warehouse.
-func database(t *testing.T) (dsn string) {
+func database(t *testing.T, walLevel string) (dsn string) {
 	t.Helper()
-	server := pgserver.ForTest(t, pgserver.Config{Settings: map[string]string{"deadlock_timeout": "100ms"}})
+	server := pgserver.ForTest(t, pgserver.Config{Settings: map[string]string{"deadlock_timeout": "100ms", "wal_level": walLevel}})
 	if err := server.CreateDatabase(t.Context(), "shop"); err != nil {
 		t.Fatal(err)
 	}

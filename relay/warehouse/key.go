@@ -23,6 +23,11 @@ func (b *builder) key() *Skip {
 		return b.rootKey()
 	}
 	leaf := b.relation.Leaves[0]
+	if b.source.trigger {
+		if columns := b.identifying(); columns != nil && b.take(columns) {
+			return nil
+		}
+	}
 	if leaf.Full {
 		if columns := b.primary(b.class.oid); columns == nil || !b.take(columns) {
 			b.relation.Bag = true
@@ -33,6 +38,16 @@ func (b *builder) key() *Skip {
 		return b.keyless(b.leaves)
 	}
 	return b.takeOrRefuse(leaf.Key)
+}
+
+// identifying is the index that the table was told to identify rows by; nil without one.
+func (b *builder) identifying() []string {
+	for _, i := range b.catalog.indexes[b.class.oid] {
+		if b.class.identity == relay.IdentityIndex && i.identity && !i.deferrable {
+			return i.columns
+		}
+	}
+	return nil
 }
 
 // rootKey: the root's primary key, or a unique index of the root that is its leaves' identity, where every leaf's old
