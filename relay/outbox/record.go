@@ -59,6 +59,9 @@ func appendField(dst, b []byte) (_, rest []byte, err error) {
 	if b[0] != '"' {
 		end := 0
 		for end < len(b) && b[end] != ',' && b[end] != ')' {
+			if b[end] == '"' || b[end] == '\\' || b[end] == '(' {
+				return dst, nil, errRecord // it would be in quotes
+			}
 			end++
 		}
 		dst = append(dst, b[:end]...)

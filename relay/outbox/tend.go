@@ -38,11 +38,7 @@ func (r *Reader) tend(ctx context.Context) error {
 		return fmt.Errorf("look after the outbox: %w", err)
 	}
 	r.rings = rings && !r.pooled && !r.cfg.NoDoorbell
-	r.mu.Lock()
-	r.base = relay.LSN(base)
-	r.mu.Unlock()
-	n, _ := split(relay.LSN(base))
-	r.layouts.forget(n)
+	r.moveBase(base)
 	// Two tables are the window, so half of it is one.
 	if since == nil || bytes < r.cfg.RetainBytes/2 && time.Since(*since) < r.cfg.RetainAge/2 {
 		return nil
@@ -57,6 +53,20 @@ func (r *Reader) turn(ctx context.Context) error {
 	}
 	if !turned {
 		r.cfg.Logger.Debug().Msg("the outbox's next table is still in use")
+		return nil
 	}
+	var base int64
+	if err := r.conn.QueryRow(ctx, `select base from relay.state`, pgx.QueryExecModeExec).Scan(&base); err != nil {
+		return fmt.Errorf("look after the outbox: %w", err)
+	}
+	r.moveBase(base)
 	return nil
+}
+
+func (r *Reader) moveBase(base int64) {
+	r.mu.Lock()
+	r.base = relay.LSN(base)
+	r.mu.Unlock()
+	n, _ := split(relay.LSN(base))
+	r.layouts.forget(n)
 }

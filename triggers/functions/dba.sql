@@ -172,7 +172,7 @@ begin
     execute format('grant select on all tables in schema relay to %I', reader);
     execute format('grant select on sequence relay.outbox_id to %I', reader);
     execute format('grant execute on function relay.record(bigint, pg_snapshot, boolean), relay.turn(),
-        relay.begin_epoch(text), relay.finish_epoch(text, bigint), relay.status() to %I', reader);
+        relay.begin_epoch(text), relay.finish_epoch(text, bigint), relay.status(), relay.tables() to %I', reader);
 end
 $$;
 

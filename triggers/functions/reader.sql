@@ -170,3 +170,14 @@ begin
         base = (((greatest((select max(n) from relay.delivery), base >> 24) + 1)) << 24) + 16777215;
 end
 $$;
+
+-- tables are the captured ones. stamp differs whenever one of a table's triggers was made, altered, disabled or enabled, in
+-- between too: pg_trigger's row is another one then.
+create or replace function relay.tables(out relation oid, out name text, out level text, out excluded text[], out suppress_redundant boolean,
+    out problem text, out stamp text) returns setof record
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+    select k.relation, coalesce(c.oid::regclass::text, k.name), k.level, k.excluded, k.suppress_redundant, relay.table_problem(k.relation),
+        (select md5(string_agg(format('%s %s %s %s', t.tgrelid, t.tgname, t.tgenabled, t.xmin), ',' order by t.oid)) from pg_trigger t
+         where t.tgname ~ '^!relay_' and t.tgrelid in (select relay.leaves(c.oid)))
+    from relay.captured k left join pg_class c on c.oid = k.relation order by 2
+$$;

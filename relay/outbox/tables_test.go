@@ -1,0 +1,88 @@
+package outbox
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"pgrelay/triggers"
+)
+
+// TestTables: what was done to the triggers shows, also where it was undone.
+func TestTables(t *testing.T) {
+	on(t, rung, func(t *testing.T, d *db) {
+		d.exec(`create table a (id int primary key, n int)`)
+		d.exec(`select relay.enable_table('a', exclude => '{n}', suppress_redundant => true)`)
+		table := func() Table {
+			t.Helper()
+			tables, err := Tables(t.Context(), d.conn)
+			if err != nil || len(tables) != 1 {
+				t.Fatalf("got %v, %v", tables, err)
+			}
+			return tables[0]
+		}
+		first := table()
+		want := Table{OID: first.OID, Name: "public.a", Level: "statement", Excluded: []string{"n"}, SuppressRedundant: true, Stamp: first.Stamp}
+		if fmt.Sprint(first) != fmt.Sprint(want) {
+			t.Errorf("got %v, want %v", first, want)
+		}
+		for sql, problem := range map[string]string{
+			`alter table a disable trigger "!relay_update"`:                                                                    "is disabled",
+			`alter table a disable trigger all; alter table a enable trigger all`:                                              "session_replication_role",
+			`drop trigger "!relay_delete" on a`:                                                                                "is missing",
+			`alter table a drop constraint a_pkey; alter table a add primary key (id) deferrable`:                              "deferrable",
+			`create table child () inherits (a)`:                                                                               "inherits",
+			`create or replace trigger "!relay_truncate" after truncate on a for each statement execute function relay.ring()`: "trigger",
+		} {
+			d.exec(`begin; ` + sql)
+			if got := table(); !strings.Contains(got.Problem, problem) {
+				t.Errorf("%s: got problem %q, want %q", sql, got.Problem, problem)
+			}
+			d.exec(`rollback`)
+		}
+		d.exec(`alter table a disable trigger "!relay_update"; alter table a enable always trigger "!relay_update"`)
+		if got := table(); got.Problem != "" || got.Stamp == first.Stamp {
+			t.Errorf("got %v, want no problem and another stamp than %s", got, first.Stamp)
+		}
+		d.exec(`alter table a disable trigger "!relay_update"`)
+		d.exec(`select relay.enable_table('a', exclude => '{n}', suppress_redundant => true)`)
+		if got := table(); got.Problem != "" {
+			t.Errorf("got problem %q after the table was enabled again", got.Problem)
+		}
+	})
+}
+
+// TestLeastPrivilege runs a reader whose role has what grant_reader gives and nothing else.
+func TestLeastPrivilege(t *testing.T) {
+	on(t, rung, func(t *testing.T, d *db) {
+		role := d.name + "_reader"
+		d.exec(fmt.Sprintf(`create role %s login password 'x'`, role))
+		d.exec(triggers.Install(role))
+		cfg := d.config()
+		cfg.Conn.User, cfg.Conn.Password = role, "x"
+		cfg.RetainBytes, cfg.tendEvery = 1<<16, 1
+		s := newSink()
+		r, stop := d.start(cfg, s)
+		s.names[d.table("public.a", "id bigserial primary key")] = "a"
+		for scan[int64](d, `select generation from relay.state`) < 4 {
+			d.exec(`insert into a default values`)
+			s.passed(t, r)
+		}
+		_ = stop()
+		start, _ := r.Window()
+		if err := r.Replay(t.Context(), start, 0, newSink()); err != nil {
+			t.Error(err)
+		}
+		d.exec(`select relay.close()`)
+		if other := d.open(cfg); !other.New {
+			t.Error("no new epoch was begun")
+		}
+	})
+}
+
+// TestVersion: the scripts and the reader are of one version.
+func TestVersion(t *testing.T) {
+	if version != triggers.Version {
+		t.Errorf("got version %d, and %d of the scripts", version, triggers.Version)
+	}
+}
