@@ -30,6 +30,7 @@ type root struct {
 	Serve  serveCmd  `cmd:"" help:"Run the relay for a warehouse."`
 	Tail   tailCmd   `cmd:"" help:"Print a table's live changes."`
 	Attach attachCmd `cmd:"" help:"Print, or do, what the databases behind a warehouse need for the relay."`
+	Detach detachCmd `cmd:"" help:"Print, or do, what takes everything back that attach and the relay made."`
 	Rules  rulesCmd  `cmd:"" help:"Check the stored rules, and explain what somebody sees by them."`
 	Doctor doctorCmd `cmd:"" help:"Say what is wrong or risky, each with its remedy."`
 	Bench  benchCmd  `cmd:"" help:"Measure the relay beside the limit that this machine sets, on a private Postgres server."`

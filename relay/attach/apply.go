@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -17,6 +18,7 @@ import (
 const (
 	lockNotAvailable      = "55P03"
 	deadlockDetected      = "40P01"
+	objectInUse           = "55006"
 	insufficientPrivilege = "42501"
 )
 
@@ -62,8 +64,15 @@ func applyAll(ctx context.Context, all []*place, plan func(context.Context, *pla
 	outcomes := make([]*Outcome, len(all))
 	for i, place := range all {
 		o := &Outcome{}
+		var notes []Note
 		for range rounds {
 			o.Plan = plan(ctx, place)
+			for _, n := range notes { // what was said stays so
+				if !slices.Contains(o.Plan.Notes, n) {
+					o.Plan.Notes = append(o.Plan.Notes, n)
+				}
+			}
+			notes = o.Plan.Notes
 			if o.Plan.Err != nil || len(o.Plan.Steps) == 0 {
 				o.Err = o.Plan.Err
 				break
@@ -144,7 +153,7 @@ func (s *Step) run(ctx context.Context, conn *pgx.Conn, waiting func(attempt int
 	pause := firstPause
 	for attempt := 1; ; attempt++ {
 		err := s.attempt(ctx, conn, func(reason string) { waiting(attempt, reason) })
-		if c := code(err); err == nil || c != lockNotAvailable && c != deadlockDetected {
+		if c := code(err); err == nil || c != lockNotAvailable && c != deadlockDetected && c != objectInUse {
 			return err
 		}
 		holder := s.holder(ctx, conn)
@@ -243,7 +252,7 @@ select coalesce((select who from (
 // holder names who holds a lock on the table.
 func (s *Step) holder(ctx context.Context, conn *pgx.Conn) string {
 	if s.busy == nil {
-		return "a lock that another session holds"
+		return "another session holds it, or a lock on it"
 	}
 	var who string
 	if err := conn.QueryRow(ctx, holderSQL, s.busy.oid).Scan(&who); err != nil {
