@@ -29,6 +29,10 @@ const (
 	leakClients = 50
 	leakWriters = 3
 	leakPause   = 8 * time.Millisecond // of a writer between two transactions
+	// A run ends with so many transactions and edits of rules, on a saturated machine with what there is after leakTime.
+	leakCommits = 1000
+	leakEdits   = 30
+	leakTime    = 15 * time.Second
 )
 
 // TestLeaks: every key and every value that any of 50 clients was sent belongs to a row that its rules showed it at that
@@ -182,13 +186,15 @@ func (r *leakRun) act(ctx context.Context, seed uint64) error {
 	group.Go(func() error {
 		return until(stop, func() time.Duration {
 			return []time.Duration{0, 10, 50, 100, 200, 400}[rnd.IntN(6)] * time.Millisecond
-		}, func() error { return r.edit(ctx, rnd) })
+		}, func() error {
+			if r.edits >= leakEdits && r.commits.Load() >= leakCommits {
+				end()
+			}
+			return r.edit(ctx, rnd)
+		})
 	})
 	return group.Wait()
 }
-
-// leakTime is how long rows and rules change.
-const leakTime = 6 * time.Second
 
 // until does something again and again, with pauses between.
 func until(stop <-chan struct{}, pause func() time.Duration, do func() error) error {
