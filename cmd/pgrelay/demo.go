@@ -37,6 +37,7 @@ func (c *demoCmd) Run(ctx context.Context, logger zerolog.Logger) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, d.Close()) }()
+	fmt.Printf("edit the rules: psql '%s'\n", d.SystemDSN())
 	r := &restarter{restart: make(chan struct{}, 1)}
 	mux := http.NewServeMux()
 	mux.Handle("/demo/rate", d.Handler())
