@@ -26,8 +26,21 @@ func (a *analyzer) cast(c *pg.TypeCast) *node {
 func (a *analyzer) castable(n *node, target uint32, context byte) {
 	a.plain(n)
 	if n.typ != oidUnknown && !a.types.canCoerce([]uint32{n.typ}, []uint32{target}, context) {
+		if a.types.newerCast(n.typ, target) {
+			a.refuse(n.pos, "Postgres has a cast of "+a.types.display(n.typ)+" to "+a.types.display(target)+" from 18 on", "")
+		}
 		a.reject(n.pos, "cannot cast type %s to %s", a.types.display(n.typ), a.types.display(target))
 	}
+}
+
+// newerCast tells of the casts between integers and bytea.
+func (t *types) newerCast(source, target uint32) bool {
+	source, target = t.baseOf(source), t.baseOf(target)
+	if s, e := t.elemOf(source), t.elemOf(target); s != 0 && e != 0 {
+		source, target = t.baseOf(s), t.baseOf(e)
+	}
+	integer := func(oid uint32) bool { return oid == oidInt2 || oid == oidInt4 || oid == oidInt8 }
+	return source == oidBytea && integer(target) || integer(source) && target == oidBytea
 }
 
 // length applies a type modifier, as coerce_type_typmod does.

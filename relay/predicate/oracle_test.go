@@ -407,6 +407,9 @@ func (w *world) compareSafe(t *testing.T, p *Predicate, text string, want []stri
 			t.Errorf("%s\nsafe: %s %q leaves out row %d", text, sql, args, i+1)
 			return false
 		}
+		if _, fault := b.Eval(w.rows[i]); fault != nil && fault.inexact() {
+			continue
+		}
 		for _, cover := range covers {
 			if !slices.ContainsFunc(cover, func(e relay.Equality) bool { return fulfils(w.rows[i], e) }) {
 				t.Errorf("%s\n%+v says that row %d isn't visible", text, cover, i+1)

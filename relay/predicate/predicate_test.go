@@ -41,6 +41,7 @@ func TestRefused(t *testing.T) {
 		{"n = 1_000", 4, true, "Postgres 15", "decimal"},
 		{"(n, id) = (1, 2)", 0, true, "rows", "column by column"},
 		{"created = 'tomorrow'", 10, true, "form 2006-01-02", ""},
+		{"f::int::bytea is null", 0, true, "from 18 on", ""},
 		{"nosuch = 1", 0, false, `column "nosuch" does not exist`, "shop.orders"},
 		{"owner = (claims ->> 'sub')", 6, false, "operator does not exist: uuid = text", "::uuid"},
 		{"n = 'x'", 4, false, "invalid input syntax for type integer", ""},
