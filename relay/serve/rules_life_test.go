@@ -15,6 +15,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"pgrelay/relay/client"
+	"pgrelay/triggers"
 )
 
 // life is a file of testdata/rules: a table with rows, its rules, and who sees what. In ddl, updates and texts of
@@ -169,52 +170,68 @@ func (c *life) verdict(t *testing.T, p *lifePerson) (query string, claims []byte
 // Postgres says, in the snapshot and after each kind of write.
 func TestRulesOfLife(t *testing.T) {
 	versions(t, func(t *testing.T, version int) {
-		cases := lives(t)
-		d := newDatabase(t, sharedServer(t, version), holds)
-		for _, c := range cases {
-			if err := d.server.Exec(d.ctx, d.name, c.script()); err != nil {
-				t.Fatalf("%s: %v", c.name, err)
-			}
-			for _, r := range c.Rules {
-				columns := ""
-				if r.Columns != nil {
-					columns = "{" + strings.Join(r.Columns, ",") + "}"
-				}
-				d.rule(c.name+" "+r.Name, c.name+".t", "{"+strings.Join(r.Roles, ",")+"}", r.Predicate, columns)
-			}
-		}
-		r := d.start(withSecret)
-		r.ready(t)
-		mirrors := map[string]*mirror{}
-		for _, c := range cases {
-			for i := range c.People {
-				c.People[i].subscribe(t, r.url, c, mirrors)
-			}
-		}
-		conn := d.connect()
-		for _, stage := range []string{"snapshot", "again", "updated", "keys", "fewer", "truncated", "anew"} {
-			for _, c := range cases {
-				for _, sql := range c.stages(d)[stage] {
-					if _, err := conn.Exec(d.ctx, "set search_path = "+c.name+", public; "+sql); err != nil {
-						t.Fatalf("%s, %s: %v", c.name, sql, err)
-					}
-				}
-			}
-			for _, c := range cases {
-				t.Run(c.name+"/"+stage, func(t *testing.T) {
-					for i := range c.People {
-						c.People[i].check(t, conn, c, stage)
-					}
-				})
-			}
-		}
-		for _, m := range mirrors {
-			if s := m.Stats(); s.Resyncs > 0 {
-				t.Errorf("want no resync: %+v", s)
-			}
-		}
-		t.Logf("%d cases, %d people on %d connections", len(cases), countPeople(cases), len(mirrors))
+		t.Run("logical", func(t *testing.T) { rulesOfLife(t, version, false) })
 	})
+	t.Run("trigger", func(t *testing.T) { rulesOfLife(t, 18, true) })
+}
+
+func rulesOfLife(t *testing.T, version int, trigger bool) {
+	t.Helper()
+	cases := lives(t)
+	d := newDatabase(t, sharedServer(t, version), holds)
+	for _, c := range cases {
+		if err := d.server.Exec(d.ctx, d.name, c.script()); err != nil {
+			t.Fatalf("%s: %v", c.name, err)
+		}
+		for _, r := range c.Rules {
+			columns := ""
+			if r.Columns != nil {
+				columns = "{" + strings.Join(r.Columns, ",") + "}"
+			}
+			d.rule(c.name+" "+r.Name, c.name+".t", "{"+strings.Join(r.Roles, ",")+"}", r.Predicate, columns)
+		}
+	}
+	if trigger {
+		d.exec(triggers.Install(""))
+		for _, c := range cases {
+			d.exec(triggers.Enable(triggers.Table{Name: c.name + ".t"}))
+		}
+	}
+	r := d.start(withSecret)
+	r.ready(t)
+	mirrors := map[string]*mirror{}
+	for _, c := range cases {
+		for i := range c.People {
+			c.People[i].subscribe(t, r.url, c, mirrors)
+		}
+	}
+	conn := d.connect()
+	stages := map[*life]map[string][]string{}
+	for _, c := range cases {
+		stages[c] = c.stages(d)
+	}
+	for _, stage := range []string{"snapshot", "again", "updated", "keys", "fewer", "truncated", "anew"} {
+		for _, c := range cases {
+			for _, sql := range stages[c][stage] {
+				if _, err := conn.Exec(d.ctx, "set search_path = "+c.name+", public; "+sql); err != nil {
+					t.Fatalf("%s, %s: %v", c.name, sql, err)
+				}
+			}
+		}
+		for _, c := range cases {
+			t.Run(c.name+"/"+stage, func(t *testing.T) {
+				for i := range c.People {
+					c.People[i].check(t, conn, c, stage)
+				}
+			})
+		}
+	}
+	for _, m := range mirrors {
+		if s := m.Stats(); s.Resyncs > 0 {
+			t.Errorf("want no resync: %+v", s)
+		}
+	}
+	t.Logf("%d cases, %d people on %d connections", len(cases), countPeople(cases), len(mirrors))
 }
 
 func countPeople(cases []*life) (n int) {
