@@ -189,13 +189,18 @@ func TestAttachServeDetach(t *testing.T) {
 func (h *house) leastPrivileged() {
 	h.t.Helper()
 	for _, d := range databases {
-		got := h.value(d, `select concat_ws(' ', rolsuper, rolcreatedb, rolcreaterole, rolbypassrls, rolreplication, rolcanlogin,
-			(select count(*) from pg_class where relowner = r.oid), (select count(*) from pg_shdepend where refobjid = r.oid and deptype = 'o' and classid <> 'pg_user_mapping'::regclass),
-			(select count(*) from pg_class c where relkind in ('r', 'p') and c.oid >= 16384 and has_table_privilege(r.oid, c.oid, 'INSERT, UPDATE, DELETE, TRUNCATE, TRIGGER')),
-			has_database_privilege(r.oid, current_database(), 'CREATE')) from pg_roles r where rolname = 'pgrelay'`)
-		if want := "f f f f t t 0 0 0 f"; got != want {
-			h.t.Errorf("%s: the role is %s, want %s", d, got, want)
-		}
+		h.leastPrivilegedIn(d)
+	}
+}
+
+func (h *house) leastPrivilegedIn(database string) {
+	h.t.Helper()
+	got := h.value(database, `select concat_ws(' ', rolsuper, rolcreatedb, rolcreaterole, rolbypassrls, rolreplication, rolcanlogin,
+		(select count(*) from pg_class where relowner = r.oid), (select count(*) from pg_shdepend where refobjid = r.oid and deptype = 'o' and classid <> 'pg_user_mapping'::regclass),
+		(select count(*) from pg_class c where relkind in ('r', 'p') and c.oid >= 16384 and has_table_privilege(r.oid, c.oid, 'INSERT, UPDATE, DELETE, TRUNCATE, TRIGGER')),
+		has_database_privilege(r.oid, current_database(), 'CREATE')) from pg_roles r where rolname = 'pgrelay'`)
+	if want := "f f f f t t 0 0 0 f"; got != want {
+		h.t.Errorf("%s: the role is %s, want %s", database, got, want)
 	}
 }
 

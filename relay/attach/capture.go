@@ -228,13 +228,21 @@ func (w *work) slotStep() Step {
 		arguments, why = "'pgoutput', false, false, true", append(why, "It is a failover slot: standbys with sync_replication_slots keep a copy.")
 	}
 	return Step{Title: "replication slot", Why: why,
-		Statements: []string{fmt.Sprintf("select pg_create_logical_replication_slot(format('pgrelay_%%s_1_live', oid), %s) from pg_publication where pubname = %s;", arguments, relay.Literal(name))},
+		Statements: []string{"set lock_timeout = 0;", fmt.Sprintf("select pg_create_logical_replication_slot(format('pgrelay_%%s_1_live', oid), %s) from pg_publication where pubname = %s;", arguments, relay.Literal(name)),
+			fmt.Sprintf("set lock_timeout = '%s';", lockTimeout)},
 		work: func(ctx context.Context, conn *pgx.Conn, waiting func(string)) error {
 			var oid uint32
 			if err := conn.QueryRow(ctx, `select oid from pg_publication where pubname = $1`, name).Scan(&oid); err != nil {
 				return fmt.Errorf("find publication %s: %w", name, err)
 			}
+			if _, err := conn.Exec(ctx, "set lock_timeout = 0"); err != nil { // nobody queues behind it
+				return err
+			}
 			_, err := wal.Prepare(ctx, conn, oid, 0, waiting)
+			_, back := conn.Exec(context.WithoutCancel(ctx), fmt.Sprintf("set lock_timeout = '%s'", lockTimeout))
+			if err == nil {
+				err = back
+			}
 			return err
 		}}
 }
