@@ -80,7 +80,7 @@ func (s *Server) Reasons() []string {
 	switch {
 	case s.rulesErr != "":
 		reasons = append(reasons, "rules: "+s.rulesErr)
-	case !s.heard:
+	case !s.heard || !s.serves:
 		reasons = append(reasons, "rules: edits are not being heard")
 	}
 	return reasons

@@ -80,7 +80,9 @@ func (l *Looked) readRules(ctx context.Context) ([]relay.Rule, error) {
 		return nil, &relay.Problem{What: "the warehouse has no table " + rulesRelation + ", so nothing is visible to anybody",
 			Remedy: "psql -f sql/system.sql in the warehouse, or in a database of its own that sql/warehouse.sql shows there"}
 	case TableFound:
-		return readRules(ctx, table.Source.Conn, table.Relation, nil)
+		var reader rulesReader
+		defer reader.close()
+		return reader.read(ctx, table.Source.Conn, table.Relation, nil)
 	}
 	return nil, &relay.Problem{What: fmt.Sprintf("the rules can't be read: %s: %v", rulesRelation, table.Err), Remedy: relay.Remedy(table.Err)}
 }

@@ -115,7 +115,7 @@ func (s *Server) refreshRules(ctx context.Context) {
 	case r == nil:
 		s.install(nil, nil, count, 0)
 	default:
-		rules, err := readRules(ctx, conn, r.Shapes().Relation(rulesRelation), pending)
+		rules, err := s.reader.read(ctx, conn, r.Shapes().Relation(rulesRelation), pending)
 		if err != nil {
 			s.mu.Lock()
 			s.rulesErr, s.heard = err.Error(), false
@@ -197,25 +197,61 @@ func (s *Server) faulted(rule string, f *predicate.Fault) {
 	}
 }
 
-// readRules reads the rules' table at its source, once it shows the edits.
-func readRules(ctx context.Context, cfg *pgx.ConnConfig, r *relay.Relation, edits []uint64) ([]relay.Rule, error) {
-	if r == nil || cfg == nil {
+// rulesReader reads the rules over a connection that it keeps, since a new one would take longer than the reading. It is
+// used by one goroutine.
+type rulesReader struct {
+	cfg  *pgx.ConnConfig
+	conn *pgx.Conn
+}
+
+// close ends the connection.
+func (r *rulesReader) close() {
+	if r.conn != nil {
+		_ = r.conn.Close(context.Background())
+		r.conn = nil
+	}
+}
+
+func (r *rulesReader) connect(ctx context.Context, cfg *pgx.ConnConfig) error {
+	if r.conn != nil && r.cfg == cfg && !r.conn.IsClosed() {
+		return nil
+	}
+	r.close()
+	conn, err := pgx.ConnectConfig(ctx, cfg.Copy())
+	if err != nil {
+		return fmt.Errorf("connect to the system database: %w", err)
+	}
+	r.cfg, r.conn = cfg, conn
+	return nil
+}
+
+// read reads the rules' table at its source, once it shows the edits. A connection that was kept and fails is replaced once.
+func (r *rulesReader) read(ctx context.Context, cfg *pgx.ConnConfig, table *relay.Relation, edits []uint64) ([]relay.Rule, error) {
+	if table == nil || cfg == nil {
 		return nil, errors.New("the rules' table is not published")
 	}
 	ctx, cancel := context.WithTimeout(ctx, rulesWait)
 	defer cancel()
-	conn, err := pgx.ConnectConfig(ctx, cfg.Copy())
-	if err != nil {
-		return nil, fmt.Errorf("connect to the system database: %w", err)
-	}
-	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
-	for pause := time.Millisecond; ; pause *= 2 {
-		rules, seen, err := readRulesOnce(ctx, conn, r, edits)
-		if err != nil || seen {
-			return rules, err
+	kept := r.conn != nil
+	for pause := time.Millisecond; ; {
+		if err := r.connect(ctx, cfg); err != nil {
+			return nil, err
+		}
+		rules, seen, err := readRulesOnce(ctx, r.conn, table, edits)
+		switch {
+		case err != nil && kept && ctx.Err() == nil:
+			r.close()
+			kept = false
+			continue
+		case err != nil:
+			r.close()
+			return nil, err
+		case seen:
+			return rules, nil
 		}
 		select {
 		case <-time.After(pause):
+			pause *= 2
 		case <-ctx.Done():
 			return nil, errors.New("an edit of the rules stays invisible: it may be waiting for a synchronous standby")
 		}

@@ -32,7 +32,8 @@ type Server struct {
 	admin   net.Listener
 	changed chan struct{} // one place: the directory must be made anew
 
-	edits edits
+	edits  edits
+	reader rulesReader // of direct alone
 
 	faultsMu sync.Mutex
 	faults   map[fault]struct{}
@@ -53,8 +54,9 @@ type Server struct {
 	readLife   int
 	readFrom   *running
 	discovered time.Time
-	// directed is how many edits the directory in force shows.
+	// directed is how many edits the directory in force shows; serves tells that it is one by which anything is served.
 	directed int
+	serves   bool
 }
 
 // edits are the transactions that have edited the rules. A stream notes them under its hub's lock, so the server's own
@@ -168,6 +170,7 @@ func (s *Server) nudge() {
 
 // direct makes a directory whenever something that it rests on has changed.
 func (s *Server) direct(ctx context.Context) error {
+	defer s.reader.close()
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	for {
@@ -187,7 +190,7 @@ func (s *Server) direct(ctx context.Context) error {
 		s.checkRules(d)
 		s.handler.SetDirectory(d)
 		s.mu.Lock()
-		s.directed = edits
+		s.directed, s.serves = edits, d.Heard
 		s.mu.Unlock()
 	}
 }
