@@ -96,7 +96,8 @@ var byCollation = map[string]string{
 // collated refuses what the collation at hand makes inexact.
 func (a *analyzer) collated(n *node) {
 	if n.from.strength == collConflict {
-		a.reject(n.pos, "could not determine which collation to use for this expression")
+		// Postgres says so of a row, if it comes that far.
+		a.refuse(n.pos, "could not determine which collation to use for this expression", `write collate "C"`)
 	}
 	if strings.HasPrefix(n.from.name, nondeterministic) {
 		a.refuse(n.pos, "a nondeterministic collation takes different strings for equal", `write collate "C"`)

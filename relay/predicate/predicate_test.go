@@ -94,6 +94,7 @@ func TestCollations(t *testing.T) {
 		{relay.Column{Collation: "nd", Nondeterministic: true}, "status is null", true},
 		{relay.Column{Collation: "nd", Nondeterministic: true}, "status in ('a', 'b')", false},
 		{relay.Column{Collation: "nd", Nondeterministic: true}, "array[status] = array[region]", false},
+		{relay.Column{Collation: "de_DE"}, "status = 'a'::name", false},
 	} {
 		column := &r.Columns[status]
 		column.Collation, column.Nondeterministic = c.of.Collation, c.of.Nondeterministic
