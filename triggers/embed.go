@@ -38,21 +38,27 @@ type Table struct {
 	SuppressRedundant bool
 	// Level is statement or row; "" chooses.
 	Level string
+	// Key names the columns that tell a foreign table's rows apart; other tables have a key of their own.
+	Key []string
 }
 
 // Enable returns the statement that captures a table from its commit on. It takes SHARE ROW EXCLUSIVE on the table: give it a
 // lock_timeout, and a transaction of its own.
 func Enable(t Table) string {
-	exclude := make([]string, len(t.Exclude))
-	for i, name := range t.Exclude {
-		exclude[i] = relay.Literal(name)
-	}
 	level := "null"
 	if t.Level != "" {
 		level = relay.Literal(t.Level)
 	}
-	return fmt.Sprintf("select relay.enable_table(%s, exclude => array[%s]::text[], suppress_redundant => %t, level => %s);",
-		relay.Literal(t.Name), strings.Join(exclude, ", "), t.SuppressRedundant, level)
+	return fmt.Sprintf("select relay.enable_table(%s, exclude => %s, suppress_redundant => %t, level => %s, key => %s);",
+		relay.Literal(t.Name), array(t.Exclude), t.SuppressRedundant, level, array(t.Key))
+}
+
+func array(names []string) string {
+	literals := make([]string, len(names))
+	for i, name := range names {
+		literals[i] = relay.Literal(name)
+	}
+	return "array[" + strings.Join(literals, ", ") + "]::text[]"
 }
 
 // Disable returns the statement that ends the capture of a table. It takes ACCESS EXCLUSIVE on it.

@@ -102,6 +102,7 @@ create table if not exists relay.captured (
     level              text    not null,
     excluded           text[]  not null,
     suppress_redundant boolean not null,
+    key                text[]  not null default '{}',   -- of a foreign table, of which the server knows none
     enabled            timestamptz not null default now(),
     constraint captured_pkey primary key (relation),
     constraint captured_level check (level in ('statement', 'row'))

@@ -236,6 +236,11 @@ func (c *Outbox) Snapshot(load *hub.Load) {
 		if err != nil {
 			return j, true, err
 		}
+		if load.Shape.Relation().Capture == relay.CaptureWarehouse {
+			if err := settled(ctx, conn); err != nil {
+				return j, true, err
+			}
+		}
 		j = joint{&visible, reader.Fence()}
 		position, _ := load.Registered()
 		behind, err := load.Behind()
@@ -244,6 +249,25 @@ func (c *Outbox) Snapshot(load *hub.Load) {
 		}
 		return j, err != nil, err
 	})
+}
+
+// settled waits until every transaction has ended that runs now. The rows of a foreign table may show what one of them has
+// committed in the remote database already: its changes come again, and must come before the rows count as live.
+func settled(ctx context.Context, conn *pgx.Conn) error {
+	var next string
+	if err := conn.QueryRow(ctx, `select pg_catalog.pg_snapshot_xmax(pg_catalog.pg_current_snapshot())::text`).Scan(&next); err != nil {
+		return fmt.Errorf("look at the transactions that run: %w", err)
+	}
+	for {
+		var ended bool
+		err := conn.QueryRow(ctx, `select pg_catalog.pg_snapshot_xmin(pg_catalog.pg_current_snapshot()) >= $1::text::xid8`, next).Scan(&ended)
+		if err != nil || ended {
+			return err
+		}
+		if err := pause(ctx, 20*time.Millisecond); err != nil {
+			return err
+		}
+	}
 }
 
 // Replay runs a load by replaying what came after since.

@@ -81,7 +81,7 @@ func TestForeignTable(t *testing.T) {
 		d.exec(fmt.Sprintf(`create extension postgres_fdw; create server service foreign data wrapper postgres_fdw options (host '127.0.0.1', port '%d', dbname '%s');
 			create user mapping for current_user server service options (user '%s', password '%s');
 			create foreign table a (id int, at timestamptz) server service`, d.server.Port(), d.name+"_service", d.server.Superuser(), d.server.Password()))
-		d.exec(`select relay.enable_table('a')`)
+		d.exec(`select relay.enable_table('a', key => '{id}')`)
 		s.names[scan[uint32](d, `select 'a'::regclass::oid`)] = "a"
 		d.exec(`set timezone = 'Asia/Tokyo'`)
 		d.exec(`insert into a values (1, '2024-01-01 00:00:00+00'), (2, null)`)

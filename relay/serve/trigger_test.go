@@ -1,6 +1,9 @@
 package serve_test
 
 import (
+	"fmt"
+	"slices"
+	"strings"
 	"testing"
 
 	"pgrelay/relay/client"
@@ -47,5 +50,52 @@ func TestTriggerCapture(t *testing.T) {
 		d.exec(`insert into people values (2, 'two')`)
 		m.until("trigger", func() bool { return way(0) == "trigger" })
 		m.has(d, id, "people")
+	})
+}
+
+// TestWarehouseCapture: a foreign table whose remote isn't followed is captured in the warehouse: what is written through
+// it arrives, what is written behind its back is in the next snapshot.
+func TestWarehouseCapture(t *testing.T) {
+	versions(t, func(t *testing.T, version int) {
+		server := sharedServer(t, version)
+		d := newDatabase(t, server, "", "public.things")
+		must(t, server.CreateDatabase(d.ctx, d.name+"_service"))
+		must(t, server.Exec(d.ctx, d.name+"_service", `create table things (id bigint primary key, name text); insert into things values (1, 'one')`))
+		d.exec(fmt.Sprintf(`create extension postgres_fdw; create server service foreign data wrapper postgres_fdw options (host '127.0.0.1', port '%d', dbname '%s');
+			create user mapping for current_user server service options (user '%s', password '%s');
+			create foreign table things (id bigint, name text) server service`, server.Port(), d.name+"_service", server.Superuser(), server.Password()))
+		d.exec(triggers.Install("") + triggers.Enable(triggers.Table{Name: "things", Key: []string{"id"}}))
+		r := d.start()
+		r.ready(t)
+		m := newMirror(t, r.url, client.Options{})
+		id := m.subscribe("public.things")
+		m.live(id)
+		if got := m.seen(wire.TypeSubscribed)[0]; got.Capture != "warehouse" || len(got.Key) != 1 || got.Key[0] != "id" {
+			t.Errorf("got capture %s by key %v, want warehouse by id", got.Capture, got.Key)
+		}
+		stop := d.load(4, func(writer, n int) string {
+			return fmt.Sprintf(`insert into things values (%[1]d, 'x'); update things set name = 'y' where id = %[1]d; delete from things where id = %[1]d - 1`, 1000*writer+n+10)
+		})
+		for range 5 {
+			other := newMirror(t, r.url, client.Options{})
+			o := other.subscribe("public.things")
+			other.live(o)
+		}
+		if stop() == 0 {
+			t.Fatal("nobody wrote")
+		}
+		m.has(d, id, "things")
+		must(t, server.Exec(d.ctx, d.name+"_service", `insert into things values (2, 'behind its back')`))
+		d.exec(`update things set name = 'seen' where id = 1`)
+		m.until("the change", func() bool { return strings.Contains(fmt.Sprint(count(m.Rows(id))), "seen") })
+		if strings.Contains(fmt.Sprint(count(m.Rows(id))), "behind") {
+			t.Error("a write that nobody captured arrived")
+		}
+		other := newMirror(t, r.url, client.Options{})
+		o := other.subscribe("public.things")
+		other.has(d, o, "things")
+		if !slices.ContainsFunc(r.listed(), func(line string) bool { return strings.Contains(line, "isn't atomic with the remote write") }) {
+			t.Error("the limits of the capture aren't said")
+		}
 	})
 }

@@ -98,13 +98,8 @@ func attempt(ctx context.Context, conn *pgx.Conn, req Request) (result Result, s
 	if err := pin(ctx, tx); err != nil {
 		return result, false, err
 	}
-	// The lock takes no snapshot, so a rewriting ALTER is before it as a whole or waits.
-	_, err = tx.Exec(ctx, "lock table "+only(req.Relation)+" in access share mode")
-	if isLockTimeout(err) {
-		return result, false, ErrLocked
-	}
-	if err != nil {
-		return result, false, fmt.Errorf("lock %s: %w", req.Relation.Name, err)
+	if err := lock(ctx, tx, req.Relation); err != nil {
+		return result, false, err
 	}
 	if err := tx.QueryRow(ctx, "select pg_catalog.pg_current_snapshot()::text").Scan(&result.Snapshot); err != nil {
 		return result, false, fmt.Errorf("take the snapshot: %w", err)
@@ -131,6 +126,22 @@ func attempt(ctx context.Context, conn *pgx.Conn, req Request) (result Result, s
 		return result, false, fmt.Errorf("end the snapshot: %w", err)
 	}
 	return result, true, nil
+}
+
+// lock keeps the table from being rewritten. It takes no snapshot, so a rewriting ALTER is before it as a whole or waits.
+// A foreign table, which can't be locked, isn't rewritten.
+func lock(ctx context.Context, tx pgx.Tx, r *relay.Relation) error {
+	if r.Capture == relay.CaptureWarehouse {
+		return nil
+	}
+	_, err := tx.Exec(ctx, "lock table "+only(r)+" in access share mode")
+	if isLockTimeout(err) {
+		return ErrLocked
+	}
+	if err != nil {
+		return fmt.Errorf("lock %s: %w", r.Name, err)
+	}
+	return nil
 }
 
 func isLockTimeout(err error) bool {

@@ -56,10 +56,13 @@ func (b *builder) build() (*relay.Relation, *Skip) {
 }
 
 func (b *builder) capture() relay.Capture {
-	if b.source.trigger {
-		return relay.CaptureTrigger
+	switch {
+	case !b.source.trigger:
+		return relay.CaptureLogical
+	case b.class.kind == "f":
+		return relay.CaptureWarehouse
 	}
-	return relay.CaptureLogical
+	return relay.CaptureTrigger
 }
 
 // kinds of relations at a source that have no stream of their own.
@@ -85,7 +88,10 @@ func (b *builder) usable() *Skip {
 		return b.skip(b.catalog.captured[c.oid].remedy, "its changes can't be seen: %s", b.catalog.captured[c.oid].problem)
 	case c.system:
 		return b.skip("", "%s belongs to the server", remote)
-	case kinds[c.kind] != "":
+	case c.kind == "f" && b.source.trigger && len(b.catalog.captured[c.oid].key) == 0:
+		return b.skip(fmt.Sprintf("select relay.enable_table(%s, key => '{…}');   -- the columns that tell its rows apart", relay.Literal(remote)),
+			"%s is a foreign table, of which the server knows no key", remote)
+	case kinds[c.kind] != "" && !(c.kind == "f" && b.source.trigger):
 		return b.skip("let a foreign table lead to the table that holds the rows", "%s is %s", remote, kinds[c.kind])
 	case c.persistence == "u":
 		return b.skip(fmt.Sprintf("alter table %s set logged;", remote), "%s is unlogged: its changes aren't in the WAL", remote)
@@ -108,6 +114,9 @@ func (b *builder) usable() *Skip {
 }
 
 func (b *builder) findLeaves() *Skip {
+	if b.class.kind == "f" {
+		b.note("", "captured in the warehouse: writes made directly in the remote database go unseen, and a change isn't atomic with the remote write")
+	}
 	if b.class.kind != "p" {
 		b.leaves = []*class{b.class}
 		if b.class.inherited {

@@ -15,6 +15,7 @@ import (
 // captured is what relay.captured says of a table: triggers write its changes to the outbox.
 type captured struct {
 	excluded        []string // columns that don't leave the table
+	key             []string // columns that tell the rows of a foreign table apart
 	problem, remedy string   // what keeps its changes from being seen
 }
 
@@ -30,7 +31,7 @@ func (s *Source) ByTrigger() *Source {
 func (s *Source) IsByTrigger() bool { return s.trigger }
 
 const capturedSQL = `
-select k.relation, k.excluded, coalesce(s.problem, ''), coalesce(s.remedy, '')
+select k.relation, k.excluded, k.key, coalesce(s.problem, ''), coalesce(s.remedy, '')
 from relay.captured k left join relay.status() s on s.name = coalesce(k.relation::pg_catalog.regclass::text, k.name)`
 
 // readCaptured reads which tables triggers capture; none where the database has no outbox.
@@ -48,9 +49,9 @@ func (k *catalog) readCaptured(ctx context.Context, conn *pgx.Conn) error {
 	if err == nil {
 		var table uint32
 		var c captured
-		_, err = pgx.ForEachRow(rows, []any{&table, &c.excluded, &c.problem, &c.remedy}, func() error {
+		_, err = pgx.ForEachRow(rows, []any{&table, &c.excluded, &c.key, &c.problem, &c.remedy}, func() error {
 			own := c
-			own.excluded = slices.Clone(c.excluded)
+			own.excluded, own.key = slices.Clone(c.excluded), slices.Clone(c.key)
 			k.captured[table] = &own
 			return nil
 		})

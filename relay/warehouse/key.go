@@ -40,8 +40,11 @@ func (b *builder) key() *Skip {
 	return b.takeOrRefuse(leaf.Key)
 }
 
-// identifying is the index that the table was told to identify rows by; nil without one.
+// identifying is what the table was told to identify rows by; nil without one.
 func (b *builder) identifying() []string {
+	if b.class.kind == "f" {
+		return b.catalog.captured[b.class.oid].key
+	}
 	for _, i := range b.catalog.indexes[b.class.oid] {
 		if b.class.identity == relay.IdentityIndex && i.identity && !i.deferrable {
 			return i.columns

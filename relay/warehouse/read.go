@@ -35,6 +35,7 @@ type candidate struct {
 	foreignLeaves []string // of a partitioned root: leaves that are foreign tables
 	unlogged      []string // of a partitioned root: leaves without WAL
 	broken        bool     // of a leaf: a root above can't be published as one
+	captured      bool     // of a foreign table: triggers capture it here
 }
 
 func (c candidate) name() string { return c.schema + "." + c.table }
@@ -87,9 +88,14 @@ func read(ctx context.Context, conn *pgx.Conn) (*findings, error) {
 	if err != nil {
 		return nil, err
 	}
+	k := &catalog{captured: map[uint32]*captured{}}
+	if err := k.readCaptured(ctx, conn); err != nil {
+		return nil, err
+	}
 	f := &findings{servers: servers}
 	taken := map[string]bool{}
 	for _, c := range candidates {
+		c.captured = c.kind == "f" && k.captured[c.oid] != nil
 		f.sort(c, columns[c.oid], taken)
 	}
 	slices.SortFunc(f.foreign, func(a, b ForeignTable) int { return strings.Compare(a.Name, b.Name) })
@@ -121,6 +127,8 @@ func (f *findings) sort(c candidate, columns []ForeignColumn, taken map[string]b
 	case reason != "":
 	case taken[c.name()]:
 		reason, remedy = "another relation has the same name once quotes are left out", "rename one of the two"
+	case c.captured:
+		f.local = append(f.local, LocalTable{Name: c.name(), Schema: c.schema, Table: c.table})
 	case c.kind == "f":
 		f.foreign = append(f.foreign, ForeignTable{Name: c.name(), Schema: c.schema, Table: c.table, Server: c.server,
 			RemoteSchema: c.remoteSchema, RemoteTable: c.remoteTable, Columns: columns})
@@ -145,8 +153,9 @@ func (c candidate) unfit() (reason, remedy string) {
 		return "a view has no changes of its own", "subscribe to the tables beneath it"
 	case c.kind == "m":
 		return "a materialized view has no changes in the stream", "subscribe to the tables beneath it"
-	case c.kind == "f" && !c.postgres:
-		return fmt.Sprintf("foreign table of wrapper %q; only postgres_fdw leads to a Postgres that can be captured", c.wrapper), ""
+	case c.kind == "f" && !c.postgres && !c.captured:
+		return fmt.Sprintf("foreign table of wrapper %q; only postgres_fdw leads to a Postgres that can be captured", c.wrapper),
+			"capture writes through the warehouse by triggers: triggers/enable_table.sql"
 	case c.persistence == "t":
 		return "temporary", ""
 	case c.persistence == "u":

@@ -84,7 +84,8 @@ type Source struct {
 	trigger     bool // seen as capture by triggers sees it
 }
 
-// LocalTable is a table of the warehouse itself: an ordinary one or the root of a partitioned one.
+// LocalTable is a table of the warehouse itself: an ordinary one, the root of a partitioned one, or a foreign table that
+// triggers capture here.
 type LocalTable struct{ Name, Schema, Table string }
 
 // ForeignTable is a foreign table of the warehouse.

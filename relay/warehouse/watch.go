@@ -15,7 +15,8 @@ import (
 // and are left out; a local table's columns are its source's Fingerprint's business.
 const watchSQL = `
 select coalesce((select pg_catalog.string_agg(pg_catalog.concat_ws(' ', c.oid, n.nspname, c.relname, c.relkind, c.relpersistence,
-    c.relispartition, f.ftserver, f.ftoptions), e'\n' order by c.oid)
+    c.relispartition, f.ftserver, f.ftoptions, (select pg_catalog.string_agg(g.tgname, ' ' order by g.tgname) from pg_catalog.pg_trigger g
+      where g.tgrelid = f.ftrelid and g.tgname ~ '^!relay_')), e'\n' order by c.oid)
   from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
   left join pg_catalog.pg_foreign_table f on f.ftrelid = c.oid
   where c.relkind in ('r', 'p', 'v', 'm', 'f') and c.relpersistence <> 't' and ` + userSchemas + `), ''),

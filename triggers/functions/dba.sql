@@ -1,9 +1,10 @@
 -- Functions of the DBA. Part of install.sql, which see.
 
 -- enable_table captures a table from its commit on; again with other options: with these. exclude: columns that never leave
--- the table. suppress_redundant: updates that change nothing are left out. level: statement or row; null chooses.
+-- the table. suppress_redundant: updates that change nothing are left out. level: statement or row; null chooses. key: the
+-- columns that tell a foreign table's rows apart; other tables have a key of their own.
 create or replace function relay.enable_table(relation regclass, exclude text[] default '{}', suppress_redundant boolean default false,
-    level text default null) returns text language plpgsql set search_path = pg_catalog, pg_temp as $$
+    level text default null, key text[] default '{}') returns text language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     c record;
     blockers text;
@@ -36,7 +37,16 @@ begin
             hint = format('alter table %s drop constraint %s, add primary key (…);', relation, blockers);
     end if;
     exclude := coalesce(exclude, '{}');
-    select string_agg(format('%I', e), ', ') into blockers from unnest(exclude) e
+    key := coalesce(key, '{}');
+    if c.relkind = 'f' and cardinality(key) = 0 then
+        raise exception '% is a foreign table, of which the server knows no key', relation using errcode = 'object_not_in_prerequisite_state',
+            hint = format('select relay.enable_table(%L, key => ''{…}'');  -- the columns that tell its rows apart', relation);
+    elsif c.relkind <> 'f' and cardinality(key) > 0 then
+        raise exception '% is a table, whose own key tells its rows apart', relation using hint = 'Leave key out.';
+    elsif key && exclude then
+        raise exception 'a column of the key can''t be excluded: without it no row can be told from another';
+    end if;
+    select string_agg(format('%I', e), ', ') into blockers from unnest(exclude || key) e
         where not exists (select from pg_attribute a where a.attrelid = relation and a.attname = e and a.attnum > 0 and not a.attisdropped);
     if blockers is not null then
         raise exception '% has no column %', relation, blockers using errcode = 'undefined_column';
@@ -65,7 +75,7 @@ begin
     level := coalesce(level, case when exists (select from pg_trigger t where t.tgrelid = relation and not t.tgisinternal
         and t.tgtype & 67 = 1 and t.tgname !~ '^!relay_') then 'row' else 'statement' end); -- after, for each row
     if exists (select from relay.captured k where k.relation = c.oid and k.level = enable_table.level and k.excluded = exclude
-        and k.suppress_redundant = enable_table.suppress_redundant) and relay.table_problem(relation) is null then
+        and k.suppress_redundant = enable_table.suppress_redundant and k.key = enable_table.key) and relay.table_problem(relation) is null then
         return level;
     end if;
     args := format('%L, %L', coalesce(without, ''), case when suppress_redundant then 'suppress' else '' end);
@@ -97,9 +107,10 @@ begin
         raise notice 'of % only writes through this database are captured, and they aren''t atomic with the remote write', relation;
     end if;
 
-    insert into relay.captured as k values (relation, relation::text, level, exclude, suppress_redundant)
+    insert into relay.captured as k values (relation, relation::text, level, exclude, suppress_redundant, key)
         on conflict on constraint captured_pkey do update
-        set name = excluded.name, level = excluded.level, excluded = excluded.excluded, suppress_redundant = excluded.suppress_redundant, enabled = now();
+        set name = excluded.name, level = excluded.level, excluded = excluded.excluded, suppress_redundant = excluded.suppress_redundant,
+            key = excluded.key, enabled = now();
     -- What was written before isn't in the outbox: who follows the table loads it anew.
     perform relay.put(relation, 'X', null, array['the table was enabled'], true);
     return level;
