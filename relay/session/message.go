@@ -199,6 +199,9 @@ func parseID(raw json.RawMessage) (uint64, bool) {
 	return id, err == nil && id >= 1 && id <= maxID
 }
 
+// whereCost is how many bytes of where count as a message against the rate limit.
+const whereCost = 256
+
 func (s *session) subscribe(m *wire.ClientMessage) {
 	id, ok := parseID(m.ID)
 	if !ok {
@@ -210,6 +213,7 @@ func (s *session) subscribe(m *wire.ClientMessage) {
 		return
 	}
 	s.lastID = id
+	s.tokens -= float64(len(m.Where) / whereCost) // compiling it is work for the loop
 	switch {
 	case m.Table == "":
 		s.badMessage(m.ID, "table is missing")
