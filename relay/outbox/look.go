@@ -24,11 +24,11 @@ func (r *Reader) look(ctx context.Context, d *deliverer, first ...string) (found
 		r.send(p, name, textResult)
 		p.SendPipelineSync()
 	}
-	p.SendQueryParams(beginSQL, nil, nil, nil, nil)
+	r.send(p, beginName, nil)
 	number := []byte(strconv.FormatInt(n, 10))
 	r.send(p, recordName, textResult, number, []byte(r.border.text), []byte(strconv.FormatBool(always)))
 	p.SendPipelineSync()
-	p.SendQueryParams(commitSQL, nil, nil, nil, nil)
+	r.send(p, commitName, nil)
 	p.SendPipelineSync()
 	r.send(p, rowsName, binaryResult, number, []byte(r.border.xmax), []byte(r.border.running))
 	p.SendPipelineSync()

@@ -97,14 +97,28 @@ func (r *Reader) Run(ctx context.Context, from relay.LSN, h Handler) error {
 	return context.Cause(ctx)
 }
 
+// A look that brought busy transactions is followed by a pause of pace: a look costs the server as much as some twenty
+// transactions, and one after the other would take a core of its own from the writers.
+const (
+	busy = 4
+	pace = 5 * time.Millisecond
+)
+
 func (r *Reader) step(ctx context.Context, d *deliverer) error {
 	if err := r.tend(ctx); err != nil {
 		return err
 	}
-	if !r.asleep {
-		if found, err := r.look(ctx, d); err != nil || found {
-			return err
-		}
+	if r.asleep {
+		return r.rest(ctx, d)
+	}
+	found, err := r.look(ctx, d)
+	switch {
+	case err != nil:
+		return err
+	case found && d.place >= busy:
+		return r.wait(ctx, pace)
+	case found:
+		return nil
 	}
 	return r.rest(ctx, d)
 }

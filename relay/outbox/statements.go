@@ -42,19 +42,23 @@ order by pg_catalog.max(o.id) over w, o.id`
 	settleSQL = `
 select pg_catalog.set_config(v.name, v.value, false)
 from (values ('search_path', 'pg_catalog'), ('lock_timeout', '` + lockWait + `'), ('statement_timeout', '0'), ('transaction_timeout', '0'),
-  ('idle_in_transaction_session_timeout', '0'), ('idle_session_timeout', '0'), ('enable_seqscan', 'off'), ('jit', 'off')) v(name, value)
+  ('idle_in_transaction_session_timeout', '0'), ('idle_session_timeout', '0'), ('enable_seqscan', 'off'), ('jit', 'off'),
+  ('plan_cache_mode', 'force_generic_plan')) v(name, value)
 join pg_catalog.pg_settings s on s.name = v.name`
 )
 
 // names are the prepared statements'; a pooler may lose them, so there each is sent as text.
 const (
+	beginName  = "pgrelay_begin"
+	commitName = "pgrelay_commit"
 	recordName = "pgrelay_record"
+	againName  = "pgrelay_again"
 	rowsName   = "pgrelay_rows"
 	sleepName  = "pgrelay_sleep"
 	wakeName   = "pgrelay_wake"
 )
 
-var prepared = map[string]string{recordName: recordSQL, rowsName: rowsSQL, sleepName: sleepSQL, wakeName: wakeSQL}
+var prepared = map[string]string{beginName: beginSQL, commitName: commitSQL, recordName: recordSQL, rowsName: rowsSQL, sleepName: sleepSQL, wakeName: wakeSQL}
 
 // The rows' columns come in binary, the rest as text.
 var (

@@ -105,7 +105,7 @@ begin
         if tg_op <> 'DELETE' then
             news := array(select case when without is null then (n.*)::text else jsonb_populate_record(n.*, without)::text end from new_rows n limit 129);
         end if;
-        if coalesce(cardinality(news), cardinality(olds)) <= 128
+        if coalesce(cardinality(news), cardinality(olds)) <= 1 or coalesce(cardinality(news), cardinality(olds)) <= 128
             and coalesce(pg_column_size(olds), 0) + coalesce(pg_column_size(news), 0) <= 262144 then
             if tg_argv[1] = 'suppress' and tg_op = 'UPDATE' then
                 select array_agg(u.o), array_agg(u.n) into olds, news from unnest(olds, news) u(o, n) where u.o <> u.n;

@@ -43,7 +43,7 @@ $$;
 create or replace function relay.record(this bigint, s0 pg_snapshot, always boolean,
     out s1 pg_snapshot, out closed boolean, out recorded boolean, out layouts jsonb)
 language plpgsql security definer set search_path = pg_catalog, pg_temp
-    set enable_seqscan = off set jit = off -- plans outlive the time when a table is empty
+    set enable_seqscan = off set jit = off set plan_cache_mode = force_generic_plan -- plans outlive the time when a table is empty
 as $$
 declare
     last bigint;
@@ -76,7 +76,11 @@ begin
             layouts := coalesce(layouts, '{}') || jsonb_build_object(one::text, columns);
         end if;
     end loop;
-    execute format('insert into relay.delivery_%s values ($1, $2)', (last >> 32) % 3) using this, s1;
+    case (last >> 32) % 3
+    when 0 then insert into relay.delivery_0 values (this, s1);
+    when 1 then insert into relay.delivery_1 values (this, s1);
+    else insert into relay.delivery_2 values (this, s1);
+    end case;
     if current_setting('synchronous_commit') = 'off' then
         perform set_config('synchronous_commit', 'local', true); -- what goes out is on disk, and so is what it is made of
     end if;
