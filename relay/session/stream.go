@@ -74,12 +74,12 @@ func (s *session) deny(sub *subscription, err error) {
 }
 
 func refusalCode(r *rule.Refusal) string {
-	switch r.Kind {
-	case rule.ErrWhere:
+	switch {
+	case errors.Is(r, rule.ErrWhere):
 		return wire.CodeBadWhere
-	case rule.ErrParams:
+	case errors.Is(r, rule.ErrParams):
 		return wire.CodeBadParams
-	case rule.ErrDepth:
+	case errors.Is(r, rule.ErrDepth):
 		return wire.CodeLimit
 	}
 	return wire.CodeBadColumns
