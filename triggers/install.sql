@@ -20,11 +20,9 @@ comment on schema relay is 'Changes of captured tables, written by triggers and 
 -- What the reader knows was lost when one of these is missing: it starts anew, and its clients with it.
 do $$
 begin
-    create temporary table if not exists pgrelay_install (whole boolean) on commit drop;
-    insert into pgrelay_install values (to_regclass('relay.outbox_id') is not null and to_regclass('relay.outbox_0') is not null
-        and to_regclass('relay.outbox_1') is not null and to_regclass('relay.outbox_2') is not null
-        and to_regclass('relay.delivery_0') is not null and to_regclass('relay.delivery_1') is not null
-        and to_regclass('relay.delivery_2') is not null);
+    perform set_config('pgrelay.whole', (to_regclass('relay.outbox_id') is not null and to_regclass('relay.outbox_0') is not null
+    and to_regclass('relay.outbox_1') is not null and to_regclass('relay.outbox_2') is not null and to_regclass('relay.delivery_0') is not null
+    and to_regclass('relay.delivery_1') is not null and to_regclass('relay.delivery_2') is not null)::text, true);
 end
 $$;
 
@@ -88,6 +86,7 @@ create table if not exists relay.state (
     timeline      bigint,
     budget        bigint      not null default 1073741824,  -- bytes that the outbox may take
     policy        text        not null default 'skip', -- past the budget, and where capture fails
+    doorbell      text        not null default 'auto', -- relay.doorbell() sets it
     constraint state_pkey primary key (one),
     constraint state_one check (one),
     constraint state_budget check (budget > 0),
@@ -131,12 +130,9 @@ revoke all on all functions in schema relay from public;
 do $$
 begin
     insert into relay.state (version) values (1) on conflict on constraint state_pkey do update set version = excluded.version;
-    if not (select whole from pg_temp.pgrelay_install) then
+    if not current_setting('pgrelay.whole')::boolean then
         update relay.state set ready = false, reason = 'the outbox was made anew' where epoch > 0;
-    end if;
-    if (select count(*) from pg_trigger t where t.tgname = 'ring' and t.tgrelid in ('relay.outbox_0'::regclass, 'relay.outbox_1'::regclass, 'relay.outbox_2'::regclass)) in (0, 3)
-        and not (select whole from pg_temp.pgrelay_install) then
-        perform relay.doorbell('auto');
+        perform relay.doorbell((select doorbell from relay.state));
     end if;
     if current_setting('pgrelay.reader') <> '' then
         perform relay.grant_reader(current_setting('pgrelay.reader'));

@@ -69,7 +69,7 @@ select array_agg(line order by line collate "C") from (
   union all select format('function %s %s', oid::regprocedure, proacl) from pg_proc where pronamespace::regnamespace::text not in ('pg_catalog', 'information_schema')
   union all select format('trigger %s %s', pg_get_triggerdef(oid), tgenabled) from pg_trigger
   union all select format('constraint %s %s', conname, pg_get_constraintdef(oid)) from pg_constraint
-  union all select format('type %s %s', oid::regtype, typacl) from pg_type where typnamespace::regnamespace::text not in ('pg_catalog', 'pg_toast', 'information_schema') and typname !~ 'pgrelay_install'
+  union all select format('type %s %s', oid::regtype, typacl) from pg_type where typnamespace::regnamespace::text not in ('pg_catalog', 'pg_toast', 'information_schema')
 ) l`
 
 const oddTables = `

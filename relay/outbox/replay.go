@@ -58,20 +58,24 @@ func (r *Reader) replay(ctx context.Context, conn *pgx.Conn, d *deliverer, from,
 		return last, fmt.Errorf("prepare to read deliveries: %w", err)
 	}
 	defer func() { _ = conn.PgConn().Deallocate(context.WithoutCancel(ctx), againName) }()
-	last, err = r.startOf(ctx, conn, from)
+	n, place := split(from)
+	if place == lastPlace {
+		n, place = n+1, 0
+	}
+	last, err = r.startOf(ctx, conn, from, n)
 	if err != nil {
 		return last, err
 	}
 	if err := d.layouts.read(ctx, tx); err != nil {
 		return last, err
 	}
-	n, _ := split(from)
+	first := n
 	for done := false; !done; {
 		var some []recordedDelivery
 		if some, done, err = r.deliveries(ctx, tx, n, to, last); err != nil || len(some) == 0 {
 			break
 		}
-		if err = r.again(ctx, conn, d, some, from); err != nil {
+		if err = r.again(ctx, conn, d, some, first, place); err != nil {
 			break
 		}
 		n = some[len(some)-1].n + 1
@@ -83,9 +87,8 @@ func (r *Reader) replay(ctx context.Context, conn *pgx.Conn, d *deliverer, from,
 	return last, tx.Commit(ctx)
 }
 
-// startOf is the border before the delivery that from is in, or ErrGone.
-func (r *Reader) startOf(ctx context.Context, conn *pgx.Conn, from relay.LSN) (border, error) {
-	n, _ := split(from)
+// startOf is the border before delivery n, which is what follows from, or ErrGone.
+func (r *Reader) startOf(ctx context.Context, conn *pgx.Conn, from relay.LSN, n int64) (border, error) {
 	var epoch, base int64
 	var text *string
 	err := conn.QueryRow(ctx, `
@@ -126,8 +129,8 @@ where d.n > s.base >> 24 and d.n >= $1::int8 and ($2::int8 = 0 or d.n <= $2::int
 	return some, len(some) < deliveriesAtOnce, rows.Err()
 }
 
-// again hands deliveries over, leaving out the transactions up to from.
-func (r *Reader) again(ctx context.Context, conn *pgx.Conn, d *deliverer, some []recordedDelivery, from relay.LSN) (err error) {
+// again hands deliveries over, of delivery first what comes after the transaction at place.
+func (r *Reader) again(ctx context.Context, conn *pgx.Conn, d *deliverer, some []recordedDelivery, first int64, place int) (err error) {
 	p := conn.PgConn().StartPipeline(ctx)
 	defer func() { err = errors.Join(err, p.Close()) }()
 	for _, one := range some {
@@ -137,7 +140,6 @@ func (r *Reader) again(ctx context.Context, conn *pgx.Conn, d *deliverer, some [
 	if err := p.Flush(); err != nil {
 		return err
 	}
-	first, place := split(from)
 	for _, one := range some {
 		result, err := p.GetResults()
 		if err != nil {

@@ -117,7 +117,7 @@ begin
             if i >= 4611686018427387904 then
                 return null;
             end if;
-            if i & 255 = 0 then
+            if i & 63 = 0 then
                 perform relay.keep_budget();
             end if;
             x := pg_current_xact_id();
@@ -246,7 +246,7 @@ begin
         if i >= 4611686018427387904 then
             return null;
         end if;
-        if i & 255 = 0 then
+        if i & 63 = 0 then
             perform relay.keep_budget();
         end if;
         x := pg_current_xact_id();

@@ -166,6 +166,7 @@ begin
     if mode not in ('auto', 'on', 'off') then
         raise exception 'doorbell is auto, on or off, not %', mode;
     end if;
+    update relay.state set doorbell = mode;
     for k in 0..2 loop
         execute format('drop trigger if exists ring on relay.outbox_%s', k);
         continue when mode = 'off';
@@ -237,8 +238,7 @@ begin
     remedy := case when problem is not null then 'start pgrelay serve, or: update relay.state set budget = …;' end;
     return next;
     name := 'doorbell';
-    detail := coalesce((select format('for %s', encode(t.tgargs, 'escape')) from pg_trigger t where t.tgrelid = to_regclass('relay.outbox_0') and t.tgname = 'ring'), 'off');
-    detail := case when detail like '%auto%' then 'auto' when detail like '%on%' then 'on' else detail end;
+    detail := s.doorbell;
     problem := case when detail = 'auto' and current_setting('max_prepared_transactions') <> '0'
         then 'the server allows prepared transactions, so nobody rings: the relay looks by itself' end;
     remedy := case when problem is not null then 'select relay.doorbell(''on''); -- where no application prepares transactions that write to captured tables' end;

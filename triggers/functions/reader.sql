@@ -152,7 +152,9 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     s relay.state;
 begin
-    perform pg_advisory_xact_lock(1885827685, 4);
+    if not pg_try_advisory_xact_lock(1885827685, 4) then
+        raise exception 'the outbox is being closed by a transaction that hasn''t ended' using errcode = 'lock_not_available';
+    end if;
     if (select last_value from relay.outbox_id) >= 4611686018427387904 then
         lock table relay.outbox_0, relay.outbox_1, relay.outbox_2, relay.delivery_0, relay.delivery_1, relay.delivery_2 in access exclusive mode nowait;
         update relay.state set base = greatest(base, (coalesce((select max(n) from relay.delivery), 0) << 24) + 16777215);
