@@ -105,6 +105,6 @@ func (b *builder) castOf(n *node) fn1 {
 			return func(d datum) (datum, *Fault) { return f(append([]datum{d}, rest...)) }
 		}
 	}
-	b.refuse(n, "this cast of an array's elements is not supported")
+	b.refuse(n, "this cast of an array's elements is not supported", "keep the array in a column of the type that is wanted")
 	return nil
 }

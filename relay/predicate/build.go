@@ -82,8 +82,8 @@ func (b *builder) slot(column int) int {
 	return i
 }
 
-func (b *builder) refuse(n *node, reason string) {
-	panic(stop{&Error{Position: n.pos, Reason: reason, Refused: true}})
+func (b *builder) refuse(n *node, reason, hint string) {
+	panic(stop{&Error{Position: n.pos, Reason: reason, Hint: hint, Refused: true}})
 }
 
 // value makes the closure of an expression. What doesn't depend on the row is computed now; its fault, too, is raised only
@@ -158,7 +158,7 @@ func (b *builder) column(n *node) evaluate {
 		if b.get(b.baseOf(n.typ)).opaque {
 			read = func(s string) (datum, *Fault) { return datum{s: s}, nil }
 		} else {
-			b.refuse(n, "columns of type "+b.display(n.typ)+" are not supported")
+			b.refuse(n, "columns of type "+b.display(n.typ)+" are not supported", hintColumn)
 		}
 	}
 	if !b.fixed(n.typ) {
@@ -203,7 +203,7 @@ func (b *builder) implementation(n *node) any {
 		f = m(b, n)
 	}
 	if f == nil {
-		b.refuse(n, "this function or operator is not supported: "+n.call.name)
+		b.refuse(n, "this function or operator is not supported: "+n.call.name, hintCompute)
 	}
 	return f
 }
@@ -229,7 +229,7 @@ func (b *builder) call(n *node) evaluate {
 	case fnNw:
 		return b.callN(f, n)
 	}
-	b.refuse(n, "this function or operator is not supported: "+n.call.name)
+	b.refuse(n, "this function or operator is not supported: "+n.call.name, hintCompute)
 	return nil
 }
 
@@ -313,7 +313,7 @@ func (b *builder) viaIO(n *node) evaluate {
 	x := b.value(n.args[0])
 	write, read := b.output(n.args[0].typ), b.input(n.typ)
 	if write == nil || read == nil {
-		b.refuse(n, "the cast of "+b.display(n.args[0].typ)+" to "+b.display(n.typ)+" is not supported")
+		b.refuse(n, "the cast of "+b.display(n.args[0].typ)+" to "+b.display(n.typ)+" is not supported", hintCompute)
 	}
 	steps := 1
 	if source := n.args[0].typ; !b.fixed(source) && !textual(b.baseOf(source)) {
@@ -380,7 +380,7 @@ func (b *builder) equal(n *node) fn2w {
 			return boolean(f.op.holds(f.cmp(x, y))), nil
 		}
 	}
-	b.refuse(n, "this operator is not supported here: "+n.call.name)
+	b.refuse(n, "this operator is not supported here: "+n.call.name, hintCompute)
 	return nil
 }
 
@@ -423,7 +423,7 @@ func (b *builder) greatest(n *node) evaluate {
 	all := b.values(n.args)
 	cmp := b.order(n.typ)
 	if cmp == nil {
-		b.refuse(n, "the order of type "+b.display(n.typ)+" is not supported")
+		b.refuse(n, "the order of type "+b.display(n.typ)+" is not supported", "compare the values by =, or order by a column of another type")
 	}
 	sign := 1
 	if n.flag {

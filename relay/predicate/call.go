@@ -89,10 +89,10 @@ var byWord = map[string]bool{
 
 // word refuses a word that isn't evaluated when the predicate is compiled, instead of for each row.
 func (a *analyzer) word(n *node) {
-	first := n.args[0]
-	if !byWord[n.call.name] || !first.constant() || first.value.null {
+	if !byWord[n.call.name] || !n.args[0].constant() || n.args[0].value.null {
 		return
 	}
+	first := n.args[0]
 	if _, fault := implementations[n.call.name].(fn2)(first.value, datum{}); fault != nil {
 		a.refuse(first.pos, fault.Message, "")
 	}

@@ -51,7 +51,7 @@ func ofElements(at int, f func(cmp compare) any) maker {
 	return func(b *builder, n *node) any {
 		cmp := b.equality(b.elemOf(n.args[at].typ))
 		if cmp == nil {
-			b.refuse(n, "elements of type "+b.display(b.elemOf(n.args[at].typ))+" can't be compared here")
+			b.refuse(n, "elements of type "+b.display(b.elemOf(n.args[at].typ))+" can't be compared here", "compare with one element by =, or keep the elements in a column of another type")
 		}
 		return f(cmp)
 	}
@@ -185,7 +185,7 @@ func ofRange(at int, f func(k *rangeKind) any) maker {
 		}
 		k := b.rangeOf(oid)
 		if k == nil || k.cmp == nil {
-			b.refuse(n, "ranges of type "+b.display(oid)+" are not supported")
+			b.refuse(n, "ranges of type "+b.display(oid)+" are not supported", "compare the bounds, kept in columns of their own")
 		}
 		return f(k)
 	}

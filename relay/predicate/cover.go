@@ -11,6 +11,7 @@ import (
 // must still be evaluated. There is a cover for each top-level conjunct that has one:
 //
 //   - column = value, IN, = ANY, IS NOT DISTINCT FROM and a boolean column, where equal values are equal texts;
+//   - value @> to_jsonb(column) and value ? column, of a jsonb value, by the scalars and keys that it holds;
 //   - an OR each of whose arms has a cover: all of these together. An arm that is false or null here counts for nothing,
 //     one that is always true or an error leaves the OR without a cover;
 //   - an AND in such an arm: of its conjuncts' covers that with the fewest values.
@@ -81,6 +82,9 @@ func (c coverer) of(n *node) ([]relay.Equality, bool) {
 	case kindAnd:
 		return c.fewest(n)
 	case kindCall, kindAnyAll, kindDistinct:
+		if holder, column := inDocument(n); column != nil {
+			return c.held(n, holder, column)
+		}
 		return c.equality(n)
 	}
 	return nil, false

@@ -7,7 +7,7 @@ var implementations map[string]any
 func init() {
 	implementations = map[string]any{}
 	for _, m := range []map[string]any{
-		integers(), floats(), numerics(), texts(), moments(), documents(), arrays(), spans(), networks(), casts(), more(),
+		integers(), floats(), numerics(), texts(), moments(), documents(), arrays(), spans(), networks(), casts(), more(), toJSON(),
 	} {
 		for name, f := range m {
 			implementations[name] = f
@@ -64,7 +64,7 @@ func comparisons() {
 					cmp = compareBytes
 				}
 				if cmp == nil {
-					b.refuse(n, "values of type "+b.display(n.args[0].typ)+" can't be compared here")
+					b.refuse(n, "values of type "+b.display(n.args[0].typ)+" can't be compared here", hintColumn)
 				}
 				return comparison{cmp, op, b.get(b.baseOf(n.args[0].typ)).kind == 'e', false}
 			})

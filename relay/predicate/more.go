@@ -160,7 +160,7 @@ func (b *builder) writers(n *node, from int) []func(datum) string {
 	for _, arg := range n.args[from:] {
 		write := b.output(arg.typ)
 		if write == nil {
-			b.refuse(n, "values of type "+b.display(arg.typ)+" are not supported here")
+			b.refuse(n, "values of type "+b.display(arg.typ)+" are not supported here", hintColumn)
 		}
 		all = append(all, write)
 	}
@@ -216,7 +216,7 @@ func countNulls(a []datum, null bool) (datum, *Fault) {
 func arrayToText(b *builder, n *node) any {
 	write := b.output(b.elemOf(n.args[0].typ))
 	if write == nil {
-		b.refuse(n, "elements of type "+b.display(b.elemOf(n.args[0].typ))+" are not supported here")
+		b.refuse(n, "elements of type "+b.display(b.elemOf(n.args[0].typ))+" are not supported here", hintColumn)
 	}
 	return fnNw(func(w *work, a []datum) (datum, *Fault) {
 		if a[0].null || a[1].null {

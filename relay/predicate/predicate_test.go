@@ -132,6 +132,11 @@ func TestBound(t *testing.T) {
 		},
 		{"paid and not (f > 1)", nil, []int{9, 13}, "++", [][]relay.Equality{{{Column: 9, Values: []string{"t"}}}}, "paid and (not (f operator(pg_catalog.>) $1::double precision))", []string{"1"}},
 		{"status in ('a', claims ->> 'region') and n = null", nil, []int{1, 7}, "", nil, "", nil},
+		{
+			"claims -> 'region' @> to_jsonb(status) and to_jsonb(n) <@ $1 and $1 @> to_jsonb(day + n)", []string{`[1, "a"]`}, []int{1, 7, 12}, `+5:="EU"+9:=[1, "a"]+9:=[1, "a"]`,
+			[][]relay.Equality{{{Column: 1, Values: []string{"EU"}}}, {{Column: 7, Values: []string{"1"}}}},
+			"($1::jsonb operator(pg_catalog.@>) pg_catalog.to_jsonb(status)) and (pg_catalog.to_jsonb(n) operator(pg_catalog.<@) $2::jsonb)", []string{`"EU"`, `[1, "a"]`},
+		},
 		{`status collate "C" >= 'b'`, nil, []int{1}, "", nil, `(status collate "C" operator(pg_catalog.>=) $1::text)`, []string{"b"}},
 	} {
 		b := bind(t, c.text, benchClaims, c.params...)

@@ -80,7 +80,7 @@ func TestKeys(t *testing.T) {
 }
 
 func TestCovers(t *testing.T) {
-	const claims = `{"role": "user", "sub": "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11", "n": "x"}`
+	const claims = `{"role": "user", "sub": "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11", "n": "x", "teams": ["a", 1, 2.0, 2.5, null, [3], "1e2"], "orgs": {"a": 1}}`
 	is := func(column int, values ...string) relay.Equality {
 		return relay.Equality{Column: column, Values: values}
 	}
@@ -118,6 +118,14 @@ func TestCovers(t *testing.T) {
 		{"code = 'a'", nil}, // trailing spaces don't count
 		{"state = 'open' and created = '2024-01-01'", [][]relay.Equality{{is(6, "open")}, {is(5, "2024-01-01 00:00:00+00")}}},
 		{"1 / n = 1", nil},
+		{"claims -> 'teams' @> to_jsonb(n)", [][]relay.Equality{{is(7, "1", "2")}}},
+		{"to_jsonb(status) <@ (claims -> 'teams')", [][]relay.Equality{{is(1, "a", "1e2")}}},
+		{"claims -> 'teams' ? status", [][]relay.Equality{{is(1, "a", "1e2")}}},
+		{"claims -> 'orgs' ? status", [][]relay.Equality{{is(1, "a")}}},
+		{"claims -> 'orgs' @> to_jsonb(n) or n = 5", [][]relay.Equality{{is(7, "5")}}},
+		{"claims -> 'nosuch' @> to_jsonb(n)", [][]relay.Equality{nobody}},
+		{"claims -> 'teams' @> to_jsonb(amount)", nil},
+		{"to_jsonb(n) @> (claims -> 'teams')", nil},
 	} {
 		if got := bind(t, c.text, claims).Covers(); !reflect.DeepEqual(got, c.want) {
 			t.Errorf("%s: got %v, want %v", c.text, got, c.want)

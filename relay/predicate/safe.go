@@ -26,13 +26,16 @@ func (b *builder) mayRaise(n *node) bool {
 		escapes := len(pattern.s) - len(strings.TrimRight(pattern.s, `\`))
 		return fault != nil || escapes%2 == 1
 	}
+	if n.call.name == "to_jsonb" {
+		return !b.safeJSON(n.args[0].typ)
+	}
 	_, compares := b.implementation(n).(comparison)
 	return !compares && !safeCalls[n.call.name]
 }
 
 // SafeSQL is a condition for the source, over the names of the columns there, that every row for which the predicate is
 // true fulfils and that can't raise an error on any row: comparisons, IN, = ANY, LIKE, IS NULL, IS DISTINCT FROM and the
-// tests of truth, AND, OR, NOT, and the operators of safeCalls, over columns and what doesn't depend on the row. Values are bind
+// tests of truth, AND, OR, NOT, and the operators of safeCalls, over columns, to_jsonb of them, and what doesn't depend on the row. Values are bind
 // parameters from $first on, in text form; the text holds no value. It is empty where no conjunct is of that kind.
 func (b *Bound) SafeSQL(first int) (sql string, args []string) {
 	w := &safeWriter{builder: newBuilder(b.predicate.types, b.claims, b.params), relation: b.predicate.relation, first: first}
@@ -93,6 +96,9 @@ func (w *safeWriter) write(n *node) (string, bool) {
 	case kindCall:
 		if n.call.operator != "" && len(n.args) == 2 {
 			return w.pair(n, " operator(pg_catalog."+n.call.operator+") ", "")
+		}
+		if n.call.name == "to_jsonb" && n.args[0].kind == kindColumn && !w.mayRaise(n) {
+			return w.around("pg_catalog.to_jsonb(", n.args[0], ")")
 		}
 	}
 	return "", false

@@ -81,6 +81,8 @@ func quote(s string) string {
 // {'t} an untyped literal that t reads, {op} a comparison.
 var templates = map[string][]string{
 	"bool": {
+		"(claims -> 'list' @> to_jsonb({text}))", "(claims -> 'list' @> to_jsonb(t))", "(claims -> 'list' @> to_jsonb(i4))", "({'jsonb}::jsonb @> to_jsonb(i8))", "(claims -> 'list' ? t)", "(claims ? v)", "({'jsonb}::jsonb ? t)", "(claims -> 's' @> to_jsonb(e))", "(to_jsonb(u) <@ (claims -> 'sub'))",
+		"({jsonb} @> jsonb_build_array(claims ->> {'key}))", "({jsonb} @> jsonb_build_array({any}, {any}))", "(claims @> jsonb_build_object({'key}, {any}))", "({jsonb} @> jsonb_build_object({'key}, {any}, {'key}, {any}))",
 		"({numeric[]} {op} {numeric[]})", "({numeric} = any ({numeric[]}))", "({timestamptz[]} && {timestamptz[]})", "({jsonb} = any ({jsonb[]}))", "({jsonb[]} = {jsonb[]})", "({timestamptz} <> all ({timestamptz[]}))",
 		"({int8range} @> {int8})", "({int8range} && {int8range})", "({tsrange} @> {timestamp})", "({tsrange} << {tsrange})", "({shop.positive} {op} {num})", "({shop.positive} in ({int4}, {int4}))", "({shop.positive} = any ({int4[]}))", "({shop.positive} is distinct from {shop.positive})",
 		"num_nulls({text}, {num}, null) > 1", "({text[]} {eq} string_to_array({text}, {text}))", "coalesce({shop.positive}, {int4}) > 3", "({jsonb} - {text[]} = {jsonb})",
@@ -124,7 +126,7 @@ var templates = map[string][]string{
 	"bytea":       {"({bytea} || {bytea})"},
 	"shop.status": {"({text}::shop.status)", "coalesce({shop.status}, {'shop.status})", "greatest({shop.status}, {shop.status})", "(claims ->> 's')::shop.status", "({shop.status[]})[1]"},
 	"json":        {"({json} -> {'key})", "({json} -> {int4})", "({jsonb}::json)"},
-	"jsonb":       {"({jsonb} -> {'key})", "({jsonb} -> {int4})", "({jsonb} #> {text[]})", "(claims -> {'key})", "({jsonb} || {jsonb})", "({jsonb} - {'key})", "({jsonb} - {int4})", "({json}::jsonb)", "({text}::jsonb)", "coalesce({jsonb}, {'jsonb})"},
+	"jsonb":       {"to_jsonb({any})", "to_jsonb({any})", "jsonb_build_array({any}, {'text}, {any})", "jsonb_build_object({any}, {any}, {'key}, {any})", "jsonb_build_array()", "jsonb_build_object()", "jsonb_build_object({text})", "jsonb_build_object(null, {any})", "jsonb_build_array(null, {any})", "({jsonb} -> {'key})", "({jsonb} -> {int4})", "({jsonb} #> {text[]})", "(claims -> {'key})", "({jsonb} || {jsonb})", "({jsonb} - {'key})", "({jsonb} - {int4})", "({json}::jsonb)", "({text}::jsonb)", "coalesce({jsonb}, {'jsonb})"},
 	"int4[]":      {"array[{int4}, {int4}]", "({int4[]} || {int4})", "({int4[]} || {int4[]})", "({int4} || {int4[]})", "({text[]}::int4[])", "array[{int4}, null]"},
 	"text[]":      {"array[{text}, {text}]", "({text[]} || {text})", "({int4[]}::text[])", "({shop.status[]}::text[])", "array[{'text}, {'text}]", "({uuid[]}::text[])"},
 	"uuid[]":      {"array[{uuid}, {uuid}]", "({text[]}::uuid[])"},
@@ -140,6 +142,7 @@ var groups = map[string][]string{
 	"time":    {"date", "timestamp", "timestamptz"},
 	"op":      {"=", "<>", "<", "<=", ">", ">=", "!="},
 	"eq":      {"=", "<>"},
+	"any":     everyType(),
 	"pattern": {"%", "a%", "%c", "_b_", "%b%", `a\%b`, "", "ab", `%\`, "%ä_", "_", "%%b_%"},
 	"key":     {"a", "b", "k", "sub", "n", "s", "list", "deep", "at", "yes", "x"},
 }
@@ -149,6 +152,15 @@ type generator struct {
 	*rand.Rand
 	// params is how many parameters there may be.
 	params int
+}
+
+// everyType are the types of all samples.
+func everyType() []string {
+	var all []string
+	for _, s := range samples {
+		all = append(all, s.of)
+	}
+	return all
 }
 
 func (g generator) pick(all []string) string { return all[g.IntN(len(all))] }

@@ -203,7 +203,7 @@ func concatAny(at int) maker {
 	return func(b *builder, n *node) any {
 		write := b.toText(n.args[at].typ)
 		if write == nil {
-			b.refuse(n, "values of type "+b.display(n.args[at].typ)+" are not supported here")
+			b.refuse(n, "values of type "+b.display(n.args[at].typ)+" are not supported here", hintColumn)
 		}
 		return fn2w(func(w *work, x, y datum) (datum, *Fault) {
 			if fault := w.charge(x.whole() + y.whole()); fault != nil {
