@@ -35,13 +35,14 @@ func (f *attachFlags) config() (attach.Config, error) {
 // attachCmd gets the databases behind a warehouse ready.
 type attachCmd struct {
 	attachFlags
-	Table        []string `help:"Tables of the warehouse, instead of all." placeholder:"SCHEMA.TABLE"`
-	Schema       []string `help:"Schemas of the warehouse, instead of all." placeholder:"NAME"`
-	Capture      string   `default:"" enum:",logical,trigger" help:"How changes are captured: logical or trigger. By default as they are, and new ones logical."`
-	Slot         bool     `default:"true" negatable:"" help:"Make the replication slot too; else the relay makes it when it starts."`
-	FullBudget   int64    `default:"10737418240" help:"Bytes of WAL a day that a replica identity FULL may cost by estimate; past it, it is proposed only."`
-	RolePassword string   `help:"Password of the relay's role, where it is made, and in its user mappings. Give it in the environment." placeholder:"PASSWORD"`
-	Scripts      bool     `help:"Print triggers/install.sql whole, where it is needed."`
+	Table        []string          `help:"Tables of the warehouse, instead of all." placeholder:"SCHEMA.TABLE"`
+	Schema       []string          `help:"Schemas of the warehouse, instead of all." placeholder:"NAME"`
+	Capture      string            `default:"" enum:",logical,trigger" help:"How changes are captured: logical or trigger. By default as they are, and new ones logical."`
+	Key          map[string]string `help:"Columns, separated by commas, that tell the rows of a foreign table apart that is captured in the warehouse since its own database can't be reached; capture trigger, table named." placeholder:"SCHEMA.TABLE=COLUMN"`
+	Slot         bool              `default:"true" negatable:"" help:"Make the replication slot too; else the relay makes it when it starts."`
+	FullBudget   int64             `default:"10737418240" help:"Bytes of WAL a day that a replica identity FULL may cost by estimate; past it, it is proposed only."`
+	RolePassword string            `help:"Password of the relay's role, where it is made, and in its user mappings. Give it in the environment." placeholder:"PASSWORD"`
+	Scripts      bool              `help:"Print triggers/install.sql whole, where it is needed."`
 }
 
 // Help is the long text.
@@ -70,6 +71,10 @@ func (c *attachCmd) run(ctx context.Context, out io.Writer) error {
 	}
 	cfg.Tables, cfg.Schemas, cfg.Capture, cfg.NoSlot = c.Table, c.Schema, relay.Capture(c.Capture), !c.Slot
 	cfg.FullBudget, cfg.Password, cfg.Scripts = c.FullBudget, c.RolePassword, c.Scripts
+	cfg.Keys = map[string][]string{}
+	for table, columns := range c.Key {
+		cfg.Keys[table] = strings.Split(columns, ",")
+	}
 	if c.Apply {
 		outcomes, err := attach.ApplyAttach(ctx, cfg, progress(out))
 		return report(out, outcomes, err)
@@ -111,9 +116,7 @@ func progress(out io.Writer) func(attach.Progress) {
 			fmt.Fprintln(out, printable(fmt.Sprintf("%s  attempt %d: %s", at, p.Attempt, p.Waiting)))
 		case p.Waiting != "":
 			fmt.Fprintln(out, printable(at+"  waits: "+p.Waiting))
-		case p.Done:
-			fmt.Fprintln(out, printable(at+"  done"))
-		default:
+		case !p.Done:
 			fmt.Fprintln(out, printable(at+p.Title))
 		}
 	}
@@ -147,17 +150,19 @@ func reportOne(out io.Writer, o *attach.Outcome) {
 	}
 	switch {
 	case o.Failed != "":
+		for _, title := range o.Done {
+			say("done: "+title, "")
+		}
 		say("failed: "+o.Failed+": "+line(o.Err), relay.Remedy(o.Err))
+		for _, title := range o.Left {
+			say("not done: "+title, "")
+		}
 	case o.Err != nil:
 		say("can't be used: "+line(o.Err), relay.Remedy(o.Err))
 	case len(o.Done) == 0:
 		say("nothing to do", "")
-	}
-	for _, title := range o.Done {
-		say("done: "+title, "")
-	}
-	for _, title := range o.Left {
-		say("not done: "+title, "")
+	default:
+		say("done: "+plural(len(o.Done), "step"), "")
 	}
 	for _, n := range o.Notes {
 		mark := "note: "

@@ -47,6 +47,7 @@ func runAttach(t *testing.T, args ...string) string {
 	t.Helper()
 	var cli struct {
 		Attach attachCmd `cmd:""`
+		Detach detachCmd `cmd:""`
 	}
 	parser, err := kong.New(&cli, kong.Exit(func(int) { t.Fatal("it ended by itself") }))
 	if err != nil {
@@ -56,7 +57,11 @@ func runAttach(t *testing.T, args ...string) string {
 		t.Fatal(err)
 	}
 	var b bytes.Buffer
-	err = cli.Attach.run(t.Context(), &b)
+	if args[0] == "attach" {
+		err = cli.Attach.run(t.Context(), &b)
+	} else {
+		err = cli.Detach.run(t.Context(), &b)
+	}
 	return outcome(b.String(), err)
 }
 
@@ -100,3 +105,32 @@ func TestAttachPrints(t *testing.T) {
 		})
 	}
 }
+
+// TestAttachApplies compares what is said while it is done, by name of the file.
+func TestAttachApplies(t *testing.T) {
+	server, dsn := attachWarehouse(t, 15)
+	if err := server.Exec(t.Context(), "orders", "create role reader login replication password 'reader'; grant usage on schema orders to reader; grant select on all tables in schema orders to reader"); err != nil {
+		t.Fatal(err)
+	}
+	const password = "of the role"
+	for _, c := range []struct {
+		name string
+		args []string
+	}{
+		{"apply_refused.txt", []string{"attach", "--apply", "--credentials", "orders=reader:reader", "--table", "orders.orders", "--role-password", password}},
+		{"apply.txt", []string{"attach", "--apply", "--role-password", password}},
+		{"apply_again.txt", []string{"attach", "--apply", "--role-password", password}},
+		{"detach_print.txt", []string{"detach", "--drop-role"}},
+		{"detach.txt", []string{"detach", "--apply"}},
+		{"detach_role.txt", []string{"detach", "--apply", "--drop-role"}},
+		{"detach_again.txt", []string{"detach", "--apply", "--drop-role"}},
+		{"unknown.txt", []string{"attach", "--table", "profiles.user"}},
+		{"unknown_schema.txt", []string{"attach", "--schema", "nowhere"}},
+	} {
+		out := runAttach(t, append([]string{c.args[0], "--warehouse", dsn}, c.args[1:]...)...)
+		compareAttach(t, server, c.name, slotNames.ReplaceAllString(out, "pgrelay_OID_"))
+	}
+}
+
+// slotNames hold the publication's oid.
+var slotNames = regexp.MustCompile(`pgrelay_[0-9]+_`)

@@ -143,7 +143,7 @@ func problem(conn *pgx.Conn, err error) error {
 	}
 	p := &relay.Problem{What: err.Error(), Remedy: pg.Hint}
 	if pg.Code == insufficientPrivilege {
-		p.Remedy = fmt.Sprintf("run what pgrelay prints without --apply as a superuser, or attach with one: for a service in credentials (SERVER=USER:PASSWORD), here it is %s", relay.Ident(conn.Config().User))
+		p.Remedy = fmt.Sprintf("run it as the tables' owner or a superuser, given in credentials (SERVER=USER:PASSWORD) or the DSN, here it is %s;\nor have one run with psql what is printed without --apply", relay.Ident(conn.Config().User))
 	}
 	return p
 }

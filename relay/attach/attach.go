@@ -18,6 +18,8 @@ type planner struct {
 	rules    []relay.Rule
 	rulesErr error
 	wanted   selection
+	// distant are foreign tables to be captured in the warehouse.
+	distant []warehouse.ForeignTable
 	// made are the roles that plans before this one make, by server.
 	made map[string]bool
 }
@@ -48,9 +50,24 @@ func prepare(ctx context.Context, cfg Config) (*planner, []*place, error) {
 	}
 	all, err := places(ctx, cfg, looked.Warehouse)
 	if !a.wanted.all() {
-		all = slices.DeleteFunc(all, func(p *place) bool { return !p.warehouse && len(a.wanted.wanted(p.source)) == 0 })
+		all = slices.DeleteFunc(all, func(p *place) bool { return !p.warehouse && a.leaves(p) })
 	}
 	return a, all, err
+}
+
+// leaves tells that nothing is to be done at a source: none of its tables is asked for, or it can't be reached and they are to
+// be captured in the warehouse.
+func (a *planner) leaves(p *place) bool {
+	wanted := a.wanted.wanted(p.source)
+	if p.err != nil && a.cfg.Capture == relay.CaptureTrigger {
+		for _, f := range p.source.Foreign {
+			if slices.Contains(a.cfg.Tables, f.Name) {
+				a.distant = append(a.distant, f)
+				delete(wanted, f.Name)
+			}
+		}
+	}
+	return len(wanted) == 0
 }
 
 // plan looks at one database.
@@ -65,9 +82,8 @@ func (a *planner) plan(ctx context.Context, place *place) *Plan {
 		return p
 	}
 	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
-	p.Err = a.fill(ctx, conn, p)
-	if p.Err != nil {
-		p.Steps = nil
+	if err := a.fill(ctx, conn, p); err != nil {
+		p.Err, p.Steps = problem(conn, err), nil
 	}
 	return p
 }
@@ -81,12 +97,18 @@ func (a *planner) fill(ctx context.Context, conn *pgx.Conn, p *Plan) error {
 		return err
 	}
 	w := &work{planner: a, plan: p, facts: f, conn: conn}
+	if p.place.warehouse {
+		w.foreign = a.distant
+	}
 	if p.place.source != nil {
 		if err := w.look(ctx); err != nil {
 			return err
 		}
 	}
 	if err := w.access(ctx); err != nil {
+		return err
+	}
+	if err := w.planTriggers(ctx); err != nil {
 		return err
 	}
 	if p.place.source != nil {
@@ -118,6 +140,8 @@ type work struct {
 	names map[string]name
 	// logical and trigger are the relations by how they are to be captured.
 	logical, trigger []*relay.Relation
+	// foreign are tables to be captured here, though they are elsewhere.
+	foreign []warehouse.ForeignTable
 	// refused can't be published as they are, for want of a replica identity that is among their ways.
 	refused []refused
 }
@@ -138,6 +162,8 @@ func (w *work) look(ctx context.Context) error {
 	for _, r := range slices.Concat(inspection.Relations, triggered.Relations) {
 		switch {
 		case !wanted(r.Name):
+		case r.Capture == relay.CaptureWarehouse && !w.byTrigger(r.Name, r.OID):
+			w.home(r)
 		case w.byTrigger(r.Name, r.OID):
 			w.trigger = append(w.trigger, r)
 		default:
@@ -152,6 +178,11 @@ func (w *work) look(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// home ends the capture in the warehouse of what is elsewhere; then it is its own database's.
+func (w *work) home(r *relay.Relation) {
+	w.plan.undone(r.Name+" is captured in the warehouse", fmt.Sprintf("select relay.disable_table(%s);\nthen attach again", relay.Literal(relay.Ident(r.Schema, r.Table))))
 }
 
 // byTrigger tells how a relation is to be captured. The rules' table, which belongs to every selection, changes its way only

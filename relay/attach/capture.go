@@ -23,6 +23,9 @@ func (w *work) access(ctx context.Context) error {
 	for _, r := range w.refused {
 		n.tables = append(n.tables, name{r.relation.Schema, r.relation.Table})
 	}
+	for _, f := range w.foreign {
+		n.tables = append(n.tables, name{f.Schema, f.Table})
+	}
 	n.replication = len(w.logical)+len(w.refused) > 0
 	lacks, err := readPrivileges(ctx, w.conn, w.plan.place.role, n.tables)
 	if err != nil {
@@ -35,9 +38,6 @@ func (w *work) access(ctx context.Context) error {
 
 // capture plans how changes are seen.
 func (w *work) capture(ctx context.Context) error {
-	if err := w.planTriggers(ctx); err != nil {
-		return err
-	}
 	changes, err := w.changes(ctx)
 	if err != nil {
 		return err
@@ -135,49 +135,6 @@ func (w *work) leaf(oid uint32) table {
 		}
 	}
 	return table{oid: oid}
-}
-
-// planTriggers plans what captures the tables by triggers.
-func (w *work) planTriggers(ctx context.Context) error {
-	if len(w.trigger) == 0 {
-		return nil
-	}
-	current, reads := false, false
-	if w.facts.schema.installed {
-		err := w.conn.QueryRow(ctx, `select (select version from relay.state) = $1, has_schema_privilege(coalesce((select rolname::text from pg_roles where rolname = $2), 'public'), 'relay', 'USAGE')
-			and has_table_privilege(coalesce((select rolname::text from pg_roles where rolname = $2), 'public'), 'relay.state', 'SELECT')`,
-			triggers.Version, w.plan.place.role).Scan(&current, &reads)
-		if err != nil {
-			return fmt.Errorf("read the outbox's version: %w", err)
-		}
-	}
-	if !current || !reads {
-		w.plan.step(w.installStep())
-	}
-	for _, r := range w.trigger {
-		if current && w.facts.schema.captured[r.OID] {
-			var problem *string
-			if err := w.conn.QueryRow(ctx, `select relay.table_problem($1)`, r.OID).Scan(&problem); err != nil {
-				return fmt.Errorf("look at the triggers of %s: %w", r.Name, err)
-			}
-			if problem == nil {
-				continue
-			}
-		}
-		t := table{r.OID, relay.Ident(r.Schema, r.Table)}
-		w.plan.step(Step{Title: "triggers of " + t.name, Why: []string{"They write each change to the outbox in the transaction that makes it. Creating them waits for those who write the table."},
-			Statements: []string{triggers.Enable(triggers.Table{Name: t.name})}, busy: &t})
-	}
-	return nil
-}
-
-func (w *work) installStep() Step {
-	s := Step{Title: "schema relay: the outbox and the triggers' functions", Why: []string{"The script is in the repository; pgrelay attach --scripts prints it whole."},
-		Statements: []string{"\\set reader " + relay.Literal(w.plan.place.role), "\\i triggers/install.sql"}, script: triggers.Install(w.plan.place.role)}
-	if w.cfg.Scripts {
-		s.Why, s.Statements = nil, []string{s.script}
-	}
-	return s
 }
 
 // release ends the capture by triggers of what is captured logically from now on.

@@ -176,7 +176,11 @@ func TestSomebodysSchema(t *testing.T) {
 	}
 	h.detach()
 	same(t, "warehouse", h.dump("warehouse"), before)
-	h.exec("warehouse", `drop table relay.races`)
+	h.exec("warehouse", `drop table relay.races; create function relay.lap() returns int language sql as 'select 1'`)
+	if plan := h.plan(); !strings.Contains(plan, "relay.lap()") {
+		t.Errorf("with a function in it:\n%s", plan)
+	}
+	h.exec("warehouse", `drop function relay.lap()`)
 	h.attach()
 	h.exec("warehouse", `create table relay.races (id int primary key)`)
 	h.detach()
@@ -221,4 +225,46 @@ func TestPrintedScript(t *testing.T) {
 		run(attach.Detach(h.ctx, h.config(func(c *attach.Config) { c.DropRole = true })))
 		h.sameDumps(before)
 	})
+}
+
+// TestDistant: a foreign table whose database can't be reached is captured in the warehouse, once its key is named.
+func TestDistant(t *testing.T) {
+	versions(t, func(t *testing.T, version int) {
+		h := newHouse(t, version, nil)
+		h.warehouse(`create schema distant; create server distant foreign data wrapper postgres_fdw options (host '127.0.0.1', port '1');
+			create user mapping for current_user server distant options (user 'x', password 'of-distant');
+			create foreign table distant.things (id int, note text) server distant`)
+		before := h.dump("warehouse")
+		change := func(c *attach.Config) { c.Capture, c.Tables = relay.CaptureTrigger, []string{"distant.things"} }
+		plans, err := attach.Attach(h.ctx, h.config(change))
+		must(t, err)
+		if left := undone(plans); len(left) != 1 || !strings.Contains(left[0], "--key distant.things=COLUMN") {
+			t.Errorf("without a key: %q", left)
+		}
+		key := func(c *attach.Config) { change(c); c.Keys = map[string][]string{"distant.things": {"id"}} }
+		h.attach(key)
+		h.told = nil
+		if h.attach(key); len(h.told) > 0 {
+			t.Errorf("again does %+v", h.told)
+		}
+		if got := h.value("warehouse", `select string_agg(relation::regclass || key::text, ' ') || ' ' || has_table_privilege('pgrelay', 'distant.things', 'SELECT') from relay.captured`); got != "distant.things{id} true" {
+			t.Errorf("captured: %s", got)
+		}
+		h.detach(key, func(c *attach.Config) { c.DropRole = true })
+		same(t, "warehouse", h.dump("warehouse"), before)
+	})
+}
+
+// TestMendsTriggers: triggers that were altered are made anew, with the options that they had.
+func TestMendsTriggers(t *testing.T) {
+	h := newHouse(t, 15, nil)
+	h.warehouse(`create table local (id int primary key, secret text)`)
+	h.attach(func(c *attach.Config) { c.Capture, c.Tables = relay.CaptureTrigger, []string{"public.local"} })
+	h.exec("warehouse", `select relay.enable_table('public.local', exclude => '{secret}'); alter table local disable trigger "!relay_insert"`)
+	if done := h.attach()[0].Done; !slices.Equal(done, []string{"triggers of public.local anew"}) {
+		t.Errorf("it does %q", done)
+	}
+	if got := h.value("warehouse", `select excluded::text || (select tgenabled::text from pg_trigger where tgname = '!relay_insert') from relay.captured`); got != "{secret}A" {
+		t.Errorf("got %s", got)
+	}
 }

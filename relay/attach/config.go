@@ -28,6 +28,9 @@ type Config struct {
 	// Capture of the tables: CaptureLogical or CaptureTrigger. "" leaves those captured by triggers so, and captures the
 	// others logically.
 	Capture relay.Capture
+	// Keys are the columns that tell the rows of a foreign table apart, by its name. One that is among Tables, is to be captured
+	// by triggers, and whose own database can't be reached, is captured in the warehouse.
+	Keys map[string][]string
 	// NoSlot leaves the slot to the relay, which makes it when it starts first.
 	NoSlot bool
 	// FullBudget is how many bytes of WAL a day a replica identity FULL may cost by estimate, default 10 GiB: past it FULL is

@@ -86,8 +86,8 @@ func planDetach(ctx context.Context, place *place, last bool) (p *Plan, connecte
 		r := &removal{plan: p, facts: f, conn: conn, last: last}
 		connected, err = r.fill(ctx)
 	}
-	if p.Err = err; err != nil {
-		p.Steps = nil
+	if err != nil {
+		p.Err, p.Steps = problem(conn, err), nil
 	}
 	return p, connected
 }

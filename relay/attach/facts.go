@@ -50,7 +50,7 @@ type schema struct {
 	exists bool
 	// attached: there is the table of what attach changed; installed: capture by triggers.
 	attached, installed bool
-	// strangers are relations and functions in it that aren't pgrelay's.
+	// strangers are relations, types and, where there is no outbox, functions in it that aren't pgrelay's.
 	strangers []string
 	// captured are the oids of tables that triggers capture.
 	captured map[uint32]bool
@@ -94,7 +94,10 @@ from grantee g left join pg_roles r on r.rolname = $1`
 const schemaSQL = `
 select n.oid is not null, to_regclass('relay.attached') is not null, to_regclass('relay.state') is not null and to_regclass('relay.captured') is not null,
   array(select c.oid::regclass::text from pg_class c where c.relnamespace = n.oid and c.relkind in ('r', 'p', 'v', 'm', 'f', 'S')
-    and c.relname !~ '^(attached|attached_n_seq|outbox|outbox_id|outbox_[0-9]|delivery|delivery_[0-9]|state|captured|layout)$' order by 1)
+    and c.relname !~ '^(attached|outbox|outbox_id|outbox_[0-9]|delivery|delivery_[0-9]|state|captured|layout)$'
+    union all select p.oid::regprocedure::text from pg_proc p where p.pronamespace = n.oid and to_regclass('relay.state') is null
+      and not (to_regclass('relay.attached') is not null and p.proname in ('remember', 'remember_identity'))
+    union all select t.oid::regtype::text from pg_type t where t.typnamespace = n.oid and t.typtype in ('d', 'e', 'r') order by 1)
 from (select) one left join pg_namespace n on n.nspname = 'relay'`
 
 const slotSQL = `

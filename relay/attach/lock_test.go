@@ -138,7 +138,7 @@ func TestMappingWithoutRights(t *testing.T) {
 	for _, o := range outcomes {
 		got[o.Name] = fmt.Sprint(o.OK(), " ", o.Failed, " ", relay.Remedy(o.Err))
 	}
-	for name, want := range map[string]string{"orders": "credentials (SERVER=USER:PASSWORD), here it is reader", "distant": "map it in pgrelay.yaml", "profiles": "true", "local": "true"} {
+	for name, want := range map[string]string{"orders": "credentials (SERVER=USER:PASSWORD) or the DSN, here it is reader", "distant": "map it in pgrelay.yaml", "profiles": "true", "local": "true"} {
 		if !strings.Contains(got[name], want) {
 			t.Errorf("%s: got %q, want %q in it", name, got[name], want)
 		}

@@ -20,19 +20,22 @@ type refused struct {
 	ways     [][]string
 }
 
+// unseen begins the reason for which a table that triggers capture is refused where they are missing or altered.
+const unseen = "its changes can't be seen"
+
 // refuse says what is to be done about a table that can't be published as it is.
 func (w *work) refuse(ctx context.Context, s warehouse.Skip) error {
 	text := fmt.Sprintf("%s isn't published: %s", s.Name, s.Reason)
 	needed := len(w.rulesOf(s.Name)) > 0 || w.named(s.Name)
 	r := refused{Skip: s, ways: ways(s)}
 	identity := strings.Contains(s.Reason, "replica identity")
-	if identity {
-		var err error
-		if r.relation, err = w.bare(ctx, s.Name); err != nil {
-			return err
-		}
+	var err error
+	if r.relation, err = w.bare(ctx, s.Name); err != nil {
+		return err
 	}
 	switch {
+	case w.facts.schema.captured[r.relation.OID] && w.byTrigger(s.Name, r.relation.OID) && strings.HasPrefix(s.Reason, unseen):
+		w.trigger = append(w.trigger, r.relation)
 	case identity && w.byTrigger(s.Name, r.relation.OID):
 		w.trigger = append(w.trigger, r.relation)
 	case len(r.ways) > 0 && needed:
