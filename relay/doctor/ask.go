@@ -9,6 +9,9 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"pgrelay/relay"
+	"pgrelay/relay/warehouse"
 )
 
 // question is what every database is asked once.
@@ -18,6 +21,7 @@ type question struct {
 }
 
 var questions = []question{
+	{factCatalog, askCatalog},
 	{factServer, askServer},
 	{factRole, askRole},
 	{factSlots, askSlots},
@@ -25,6 +29,7 @@ var questions = []question{
 	{factPublications, askPublications},
 	{factTables, askTables},
 	{factCapture, askCapture},
+	{factRules, askRules},
 }
 
 // lockTimeout of a question: those few functions that lock a relation of the relay's own schema don't wait for long.
@@ -38,9 +43,11 @@ const bound = `select pg_catalog.set_config(name, value, true) from (values ('st
 func (p *place) ask(ctx context.Context) {
 	conf := p.source.Conn.Copy()
 	conf.DefaultQueryExecMode = pgx.QueryExecModeExec // no prepared statement outlives a transaction: a pooler may change the session
+	p.server.at = p.address()
 	conn, err := pgx.ConnectConfig(ctx, conf)
 	if err != nil {
-		p.allUnread(fmt.Errorf("connect: %w", err))
+		p.err = fmt.Errorf("connect to source %s: %s", p.name, cause(err))
+		p.looked.Err, p.away = p.err, true
 		return
 	}
 	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
@@ -53,14 +60,8 @@ func (p *place) ask(ctx context.Context) {
 	}
 }
 
-func (p *place) allUnread(err error) {
-	for _, q := range questions {
-		p.unread[q.fact] = err
-	}
-}
-
 func (p *place) one(ctx context.Context, conn *pgx.Conn, q question) error {
-	tx, err := conn.BeginTx(ctx, pgx.TxOptions{AccessMode: pgx.ReadOnly})
+	tx, err := conn.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly})
 	if err != nil {
 		return err
 	}
@@ -82,6 +83,30 @@ func collect[T any](ctx context.Context, tx pgx.Tx, sql string, scan func(pgx.Ro
 		err = scan(row, &v)
 		return v, err
 	})
+}
+
+// askCatalog looks at the source as a relay does, at all of its tables, however they are captured.
+func askCatalog(ctx context.Context, tx pgx.Tx, p *place) error {
+	if !p.isSource() {
+		return nil
+	}
+	all, err := p.source.Inspect(ctx, tx.Conn())
+	if err == nil && len(all.Triggered) > 0 {
+		var other *warehouse.Inspection
+		if other, err = p.source.ByTrigger().Inspect(ctx, tx.Conn()); err == nil {
+			all.Relations, all.Refused, all.Notes = append(all.Relations, other.Relations...), append(all.Refused, other.Refused...), append(all.Notes, other.Notes...)
+		}
+	}
+	if err != nil {
+		p.looked.Err = err
+		if relay.Remedy(err) != "" {
+			p.err = err // a finding of its own
+			return nil
+		}
+		return err
+	}
+	p.inspection, p.looked.Inspection = all, all
+	return nil
 }
 
 // cause is the server's own message where there is one, on one line.

@@ -14,6 +14,8 @@ type capture struct {
 	bytes     int64 // of the outbox
 	budget    int64
 	closed    bool // nothing is captured until a new epoch
+	begun     bool // a relay has read it
+	read      bool // one does
 	policy    string
 	bell      string // what the doorbell was asked to do: auto, on or off
 	tables    []captured
@@ -27,6 +29,9 @@ type captured struct {
 	name  string // as SQL writes it; as it was when the table was enabled, where it is gone
 	kind  string // pg_class.relkind; empty where it is gone
 	level string
+	// With what it was enabled.
+	excluded, key []string
+	suppress      bool
 	// byRow tells that triggers for each statement miss changes of the table.
 	byRow bool
 }
@@ -59,9 +64,11 @@ select pg_catalog.count(*) filter (where c.relname in ('state', 'captured', 'out
     filter (where c.relname in ('state', 'captured', 'outbox_id')), false)
 from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace where n.nspname = 'relay'`
 
-// From 2^62 on the outbox is closed, as triggers/install.sql says.
+// From 2^62 on the outbox is closed, as triggers/install.sql says. Its reader holds an advisory lock, as package outbox does.
 const stateSQL = `
-select s.version, s.budget, s.policy, (select i.last_value >= 4611686018427387904 from relay.outbox_id i),
+select s.epoch > 0, exists (select from pg_catalog.pg_locks l where l.locktype = 'advisory' and l.classid = 1885827685 and l.objid = 2 and l.objsubid = 2 and l.granted
+  and l.database = (select d.oid from pg_catalog.pg_database d where d.datname = pg_catalog.current_database())),
+  s.version, s.budget, s.policy, (select i.last_value >= 4611686018427387904 from relay.outbox_id i),
   coalesce((select pg_catalog.sum(pg_catalog.pg_total_relation_size(o.oid)) from pg_catalog.pg_class o
     where o.relnamespace = 'relay'::pg_catalog.regnamespace and o.relname ~ '^outbox_[0-9]$' and o.relkind = 'r'), 0)::int8,
   coalesce((select pg_catalog.split_part(pg_catalog.encode(t.tgargs, 'escape'), '\000', 1) from pg_catalog.pg_trigger t
@@ -70,6 +77,7 @@ from relay.state s`
 
 const capturedSQL = `
 select k.relation, coalesce(pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.relname), k.name), coalesce(c.relkind::text, ''), k.level,
+  k.excluded, array(select pg_catalog.jsonb_array_elements_text(pg_catalog.to_jsonb(k) -> 'key')), k.suppress_redundant,
   k.level = 'statement' and (coalesce(c.relispartition or c.relkind in ('p', 'f'), false)
     or exists (select from pg_catalog.pg_inherits i where k.relation in (i.inhparent, i.inhrelid))
     or exists (select from pg_catalog.pg_subscription_rel s where s.srrelid = k.relation))
@@ -120,11 +128,11 @@ func askCapture(ctx context.Context, tx pgx.Tx, p *place) (err error) {
 	if err = tx.QueryRow(ctx, installedSQL).Scan(&c.installed, &c.readable); err != nil || !c.installed || !c.readable {
 		return err
 	}
-	if err = tx.QueryRow(ctx, stateSQL).Scan(&c.version, &c.budget, &c.policy, &c.closed, &c.bytes, &c.bell); err != nil {
+	if err = tx.QueryRow(ctx, stateSQL).Scan(&c.begun, &c.read, &c.version, &c.budget, &c.policy, &c.closed, &c.bytes, &c.bell); err != nil {
 		return err
 	}
 	c.tables, err = collect(ctx, tx, capturedSQL, func(row pgx.Row, k *captured) error {
-		return row.Scan(&k.oid, &k.name, &k.kind, &k.level, &k.byRow)
+		return row.Scan(&k.oid, &k.name, &k.kind, &k.level, &k.excluded, &k.key, &k.suppress, &k.byRow)
 	})
 	if err != nil {
 		return err

@@ -8,8 +8,10 @@ type check struct {
 	needs []fact
 	// anywhere: also of a warehouse that has no tables of its own.
 	anywhere bool
-	place    func(*place) findings
-	whole    func(*examination) findings
+	// once of a server, however many of its databases are sources: the first speaks for it.
+	once  bool
+	place func(*place) findings
+	whole func(*examination) findings
 }
 
 // checks are all of them, in the order in which a source's findings are listed.
@@ -20,19 +22,19 @@ var checks = []check{
 	{name: "unread", whole: judgeUnread},
 
 	// The server and its settings.
-	{name: "version", needs: []fact{factServer}, place: judgeVersion},
-	{name: "standby", needs: []fact{factServer}, anywhere: true, place: judgeStandby},
-	{name: "pooler", needs: []fact{factServer}, anywhere: true, place: judgePooler},
+	{name: "version", once: true, needs: []fact{factServer}, place: judgeVersion},
+	{name: "standby", once: true, needs: []fact{factServer}, anywhere: true, place: judgeStandby},
+	{name: "pooler", once: true, needs: []fact{factServer}, anywhere: true, place: judgePooler},
 	{name: "encoding", needs: []fact{factServer}, place: judgeEncoding},
-	{name: "wal_level", needs: []fact{factServer, factTables}, place: judgeWALLevel},
-	{name: "max_replication_slots", needs: []fact{factServer, factTables}, place: judgeMaxSlots},
-	{name: "max_wal_senders", needs: []fact{factServer, factTables}, place: judgeMaxSenders},
-	{name: "synchronous_standby_names", needs: []fact{factServer, factTables}, place: judgeStandbyNames},
-	{name: "max_slot_wal_keep_size", needs: []fact{factServer, factTables}, place: judgeKeepSize},
-	{name: "idle_replication_slot_timeout", needs: []fact{factServer, factTables}, place: judgeIdleTimeout},
-	{name: "synchronized_standby_slots", needs: []fact{factServer, factSlots}, place: judgeSynchronized},
-	{name: "notification_queue", needs: []fact{factServer}, anywhere: true, place: judgeQueue},
-	{name: "clock", needs: []fact{factServer}, anywhere: true, place: judgeClock},
+	{name: "wal_level", once: true, needs: []fact{factServer, factTables}, place: judgeWALLevel},
+	{name: "max_replication_slots", once: true, needs: []fact{factServer, factTables}, place: judgeMaxSlots},
+	{name: "max_wal_senders", once: true, needs: []fact{factServer, factTables}, place: judgeMaxSenders},
+	{name: "synchronous_standby_names", once: true, needs: []fact{factServer, factTables}, place: judgeStandbyNames},
+	{name: "max_slot_wal_keep_size", once: true, needs: []fact{factServer, factTables}, place: judgeKeepSize},
+	{name: "idle_replication_slot_timeout", once: true, needs: []fact{factServer, factTables}, place: judgeIdleTimeout},
+	{name: "synchronized_standby_slots", once: true, needs: []fact{factServer, factSlots}, place: judgeSynchronized},
+	{name: "notification_queue", once: true, needs: []fact{factServer}, anywhere: true, place: judgeQueue},
+	{name: "clock", once: true, needs: []fact{factServer}, anywhere: true, place: judgeClock},
 
 	// Slots, and what holds them back.
 	{name: "slot_lost", needs: []fact{factSlots, factPublications}, place: judgeLost},
@@ -43,8 +45,8 @@ var checks = []check{
 	{name: "slot_orphaned", needs: []fact{factSlots, factPublications}, anywhere: true, place: judgeOrphaned},
 	{name: "slot_elsewhere", whole: judgeForeignSlots},
 	{name: "slot_failover", needs: []fact{factServer, factSlots, factPublications}, place: judgeFailover},
-	{name: "standby_unsynced", needs: []fact{factServer, factSlots, factPublications}, place: judgeUnsynced},
-	{name: "long_transaction", needs: []fact{factTransactions}, place: judgeTransactions},
+	{name: "standby_unsynced", once: true, needs: []fact{factServer, factSlots, factPublications}, place: judgeUnsynced},
+	{name: "long_transaction", once: true, needs: []fact{factTransactions}, place: judgeTransactions},
 
 	// Publications.
 	{name: "publication_missing", needs: []fact{factServer, factRole, factPublications, factTables}, place: judgePublicationMissing},
@@ -68,11 +70,12 @@ var checks = []check{
 	{name: "several_foreign_tables", place: judgeDuplicates},
 	{name: "refused", whole: judgeRefused},
 	{name: "not_published", whole: judgeSkipped},
-	{name: "column_not_published", needs: []fact{factTables}, place: judgeNotes},
+	{name: "column_not_published", needs: []fact{factCatalog}, place: judgeNotes},
 
 	// Capture by triggers.
 	{name: "outbox_version", needs: []fact{factCapture}, anywhere: true, place: judgeOutboxVersion},
 	{name: "outbox_budget", needs: []fact{factCapture}, anywhere: true, place: judgeOutbox},
+	{name: "outbox_unread", needs: []fact{factCapture}, anywhere: true, place: judgeOutboxUnread},
 	{name: "doorbell", needs: []fact{factServer, factCapture}, anywhere: true, place: judgeDoorbell},
 	{name: "trigger_missing", needs: []fact{factCapture}, anywhere: true, place: judgeTriggerMissing},
 	{name: "trigger_disabled", needs: []fact{factCapture}, anywhere: true, place: judgeTriggerDisabled},
@@ -85,9 +88,9 @@ var checks = []check{
 	{name: "captured_at_warehouse", needs: []fact{factCapture}, anywhere: true, place: judgeCapturedHere},
 
 	// Privileges.
-	{name: "privileges_lacking", needs: []fact{factRole, factTables, factCapture}, place: judgeLacking},
+	{name: "privileges_lacking", needs: []fact{factRole, factTables}, place: judgeLacking},
 	{name: "privileges_beyond", needs: []fact{factRole, factTables}, place: judgeBeyond},
-	{name: "blind", needs: []fact{factRole}, place: judgeBlind},
+	{name: "blind", once: true, needs: []fact{factRole}, place: judgeBlind},
 
 	// Rules.
 	{name: "rules_unread", whole: judgeRulesUnread},

@@ -20,14 +20,15 @@ func Examine(ctx context.Context, cfg Config) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	cfg.Progress("the warehouse, its sources and the rules")
-	looked, err := serve.Look(ctx, cfg.Warehouse)
+	cfg.Progress("the warehouse and the way to its sources")
+	found, err := warehouse.Discover(ctx, cfg.Warehouse)
 	if err != nil {
 		return nil, err
 	}
-	x := &examination{looked: looked, cfg: cfg}
-	for i := range looked.Sources {
-		x.places = append(x.places, newPlace(cfg, looked, &looked.Sources[i]))
+	x := &examination{looked: &serve.Looked{Warehouse: found, Sources: make([]serve.LookedSource, len(found.Sources))}, cfg: cfg}
+	for i, source := range found.Sources {
+		x.looked.Sources[i] = serve.LookedSource{Source: source, Err: source.Err}
+		x.places = append(x.places, newPlace(cfg, &x.looked.Sources[i]))
 	}
 	if err := x.addWarehouse(); err != nil {
 		return nil, err
@@ -41,6 +42,7 @@ func Examine(ctx context.Context, cfg Config) (*Report, error) {
 
 // examination is everything that was looked at.
 type examination struct {
+	// looked finds tables by the warehouse's names, as a relay would. serve.Look itself waits for locks, on an outbox.
 	looked *serve.Looked
 	cfg    Config
 	places []*place
@@ -56,7 +58,7 @@ func (x *examination) addWarehouse() error {
 		return err
 	}
 	source := serve.LookedSource{Source: &warehouse.Source{Name: WarehousePlace, Conn: conf, Local: true}}
-	x.places = append(x.places, newPlace(x.cfg, x.looked, &source))
+	x.places = append(x.places, newPlace(x.cfg, &source))
 	return nil
 }
 
@@ -65,7 +67,7 @@ func (x *examination) ask(ctx context.Context) {
 	var group sync.WaitGroup
 	free := make(chan struct{}, parallelPlaces)
 	for _, p := range x.places {
-		if p.source.Err != nil || p.source.Conn == nil {
+		if p.away {
 			continue
 		}
 		group.Go(func() {
@@ -75,6 +77,7 @@ func (x *examination) ask(ctx context.Context) {
 		})
 	}
 	group.Wait()
+	x.settleRules()
 }
 
 func (x *examination) report() *Report {
@@ -110,12 +113,17 @@ func (k *check) run(x *examination) (all findings) {
 		}
 		return all
 	}
+	said := map[string]bool{}
 	for _, p := range x.places {
 		if !k.can(p) {
 			continue
 		}
 		for _, f := range k.place(p) {
-			f.Source = p.name
+			key := p.server.at + f.Object
+			if k.once && said[key] {
+				continue
+			}
+			said[key], f.Source = true, p.name
 			all = append(all, f)
 		}
 	}
@@ -124,7 +132,7 @@ func (k *check) run(x *examination) (all findings) {
 
 // can tells that what the check needs was read.
 func (k *check) can(p *place) bool {
-	if p.source.Err != nil || p.source.Conn == nil || !k.anywhere && !p.isSource() {
+	if p.away || !k.anywhere && !p.isSource() {
 		return false
 	}
 	return !slices.ContainsFunc(k.needs, func(f fact) bool { return p.unread[f] != nil })

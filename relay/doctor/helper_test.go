@@ -13,9 +13,11 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/rs/zerolog"
 	"go.uber.org/goleak"
 
 	"pgrelay/relay/pgserver"
+	"pgrelay/relay/serve"
 	"pgrelay/relay/warehouse"
 	"pgrelay/sql"
 )
@@ -46,7 +48,7 @@ var shared = struct {
 
 // settings are those of a server of which nothing is to be said; nothing waits for a standby that a test pretends to have.
 func settings(version int) map[string]string {
-	s := map[string]string{"max_slot_wal_keep_size": "10GB", "synchronous_commit": "off", "max_prepared_transactions": "10"}
+	s := map[string]string{"max_slot_wal_keep_size": "10GB", "synchronous_commit": "off", "max_prepared_transactions": "10", "autovacuum": "off"}
 	if version >= 17 {
 		s["max_notify_queue_pages"] = "64"
 	}
@@ -157,6 +159,16 @@ func (d *database) exec(text string) {
 	}
 }
 
+// run runs a script as a whole where it holds functions, else line by line.
+func (d *database) run(text string) {
+	d.t.Helper()
+	if strings.Contains(text, "$$") {
+		d.exec(text)
+	} else {
+		d.lines(text)
+	}
+}
+
 // lines runs SQL line by line in one session, each outside of a transaction, and waits until a reload has happened.
 func (d *database) lines(text string) {
 	d.t.Helper()
@@ -195,9 +207,32 @@ func (d *database) value(query string) (v string) {
 	return v
 }
 
+// relay runs one on the database until the test ends.
+func (d *database) relay(t *testing.T) {
+	t.Helper()
+	r, err := serve.New(serve.Config{Warehouse: warehouseConfig(d.dsn()), Listen: "127.0.0.1:0", Logger: zerolog.Nop()})
+	must(t, err)
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- r.Run(ctx) }()
+	t.Cleanup(func() { cancel(); must(t, <-ended) })
+	patient, done := context.WithTimeout(ctx, time.Minute)
+	defer done()
+	if err := r.Ready(patient); err != nil {
+		t.Fatal(err, r.Reasons())
+	}
+}
+
+func warehouseConfig(dsn string) warehouse.Config { return warehouse.Config{DSN: dsn} }
+
+// blank is a source of which nothing is known.
+func blank(cfg Config) *place {
+	return newPlace(cfg, &serve.LookedSource{Source: &warehouse.Source{Name: "local", Local: true}})
+}
+
 func examine(t *testing.T, dsn string, with func(*Config)) *Report {
 	t.Helper()
-	cfg := Config{Warehouse: warehouse.Config{DSN: dsn}}
+	cfg := Config{Warehouse: warehouseConfig(dsn)}
 	if with != nil {
 		with(&cfg)
 	}

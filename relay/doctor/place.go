@@ -13,9 +13,12 @@ type place struct {
 	// name is the source's, or WarehousePlace for a warehouse that has no table of its own.
 	name   string
 	source *warehouse.Source
-	// err tells why the source can't be looked at as a source.
-	err        error
+	// err tells why the source can't be used; away, that it wasn't asked anything.
+	err  error
+	away bool
+	// inspection is of all of its tables, however they are captured; looked is where it is found by others.
 	inspection *warehouse.Inspection
+	looked     *serve.LookedSource
 	insertOnly []string
 	// ruled are the warehouse's names of relations that an enabled rule is for.
 	ruled map[string]bool
@@ -29,12 +32,16 @@ type place struct {
 	publications []publication
 	tables       []table
 	capture      capture
+	// rules are those of the whole warehouse, of the place that holds them.
+	rules    []relay.Rule
+	rulesErr error
 }
 
 // fact is what a question brings.
 type fact string
 
 const (
+	factCatalog      fact = "the catalog"
 	factServer       fact = "the server's settings"
 	factRole         fact = "the role's privileges"
 	factSlots        fact = "replication slots"
@@ -42,18 +49,13 @@ const (
 	factPublications fact = "publications"
 	factTables       fact = "tables"
 	factCapture      fact = "capture by triggers"
+	factRules        fact = "the rules"
 )
 
 // newPlace is a source before it was asked.
-func newPlace(cfg Config, looked *serve.Looked, s *serve.LookedSource) *place {
-	p := &place{name: s.Name, source: s.Source, err: s.Err, inspection: s.Inspection, insertOnly: cfg.Warehouse.InsertOnly, cfg: cfg,
+func newPlace(cfg Config, s *serve.LookedSource) *place {
+	return &place{name: s.Name, source: s.Source, err: s.Err, away: s.Err != nil || s.Conn == nil, looked: s, insertOnly: cfg.Warehouse.InsertOnly, cfg: cfg,
 		ruled: map[string]bool{}, unread: map[fact]error{}}
-	for _, r := range looked.Rules {
-		if r.Enabled && r.Relation != "" {
-			p.ruled[r.Relation] = true
-		}
-	}
-	return p
 }
 
 // isSource tells that tables of the place are to be captured.
@@ -64,7 +66,7 @@ func (p *place) logical() bool {
 	return slices.ContainsFunc(p.tables, func(t table) bool { return len(t.names) > 0 && !t.captured })
 }
 
-// published are the oids of the tables that the stream should bring.
+// published are the tables that the stream should bring, by oid, with their relations.
 func (p *place) published() map[uint32]*relay.Relation {
 	all := map[uint32]*relay.Relation{}
 	if p.inspection == nil {
@@ -72,16 +74,12 @@ func (p *place) published() map[uint32]*relay.Relation {
 	}
 	for _, r := range p.inspection.Relations {
 		for _, l := range r.Leaves {
-			if r.Capture == relay.CaptureLogical && !p.capturedByTrigger(r.OID) {
+			if r.Capture == relay.CaptureLogical {
 				all[l.OID] = r
 			}
 		}
 	}
 	return all
-}
-
-func (p *place) capturedByTrigger(oid uint32) bool {
-	return slices.ContainsFunc(p.tables, func(t table) bool { return t.oid == oid && t.captured })
 }
 
 // unserved is how bad it is that relations of these names aren't served: nobody may see one without a rule anyway.

@@ -93,8 +93,7 @@ func judgePublicationMissing(p *place) (f findings) {
 	if _, found := p.full(); found || len(p.published()) == 0 {
 		return f
 	}
-	relations := slices.DeleteFunc(slices.Clone(p.inspection.Relations), func(r *relay.Relation) bool { return p.capturedByTrigger(r.OID) })
-	remedy := strings.Join(relaypublication.SQL(name, p.server.version, relations), "\n")
+	remedy := strings.Join(relaypublication.SQL(name, p.server.version, p.inspection.Relations), "\n")
 	if p.publishes() {
 		f.add(Info, "publication "+relay.Ident(name), remedy, "it isn't there yet: the relay makes it at its start")
 	} else {
@@ -201,7 +200,7 @@ func judgePublicationExtra(p *place) (f findings) {
 	wanted := p.published()
 	for _, b := range p.ours() {
 		for _, m := range b.members {
-			if wanted[m.oid] == nil && !p.holdsForeign(m.oid) && !p.capturedByTrigger(p.root(m.oid)) {
+			if wanted[m.oid] == nil && !p.holdsForeign(m.oid) && !p.triggered(m.oid) {
 				f.add(Info, "table "+m.name, fmt.Sprintf("alter publication %s drop table only %s;", relay.Ident(b.name), m.name),
 					fmt.Sprintf("publication %s holds it, and the relay publishes no such table: its changes are decoded for nobody", relay.Ident(b.name)))
 			}
@@ -235,12 +234,7 @@ func (p *place) foreignLeaves(root uint32) (names []string) {
 	return names
 }
 
-// root is the table that a partition belongs to, as far as the warehouse shows it.
-func (p *place) root(oid uint32) uint32 {
-	for _, t := range p.tables {
-		if t.oid == oid && len(t.names) > 0 {
-			return t.root
-		}
-	}
-	return oid
+// triggered tells that triggers capture a table, or the root of a partition.
+func (p *place) triggered(oid uint32) bool {
+	return slices.ContainsFunc(p.tables, func(t table) bool { return t.oid == oid && t.captured })
 }

@@ -1,11 +1,15 @@
 package doctor
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/jackc/pgx/v5"
 
 	"pgrelay/relay"
 	"pgrelay/relay/predicate"
@@ -13,6 +17,56 @@ import (
 	"pgrelay/relay/serve"
 	"pgrelay/relay/warehouse"
 )
+
+const rulesSQL = `select id, name, enabled, coalesce(relation, ''), coalesce(event::text, ''), coalesce(roles, '{}'), coalesce(predicate, ''), columns from `
+
+// askRules reads the stored rules in the place that holds them.
+func askRules(ctx context.Context, tx pgx.Tx, p *place) error {
+	if p.inspection == nil {
+		return nil
+	}
+	at := slices.IndexFunc(p.inspection.Relations, func(r *relay.Relation) bool { return r.Name == warehouse.RulesTable })
+	if at < 0 {
+		return nil
+	}
+	r := p.inspection.Relations[at]
+	p.rules, p.rulesErr = collect(ctx, tx, rulesSQL+relay.Ident(r.Schema, r.Table)+" order by id", func(row pgx.Row, c *relay.Rule) error {
+		return row.Scan(&c.ID, &c.Name, &c.Enabled, &c.Relation, &c.Event, &c.Roles, &c.Predicate, &c.Columns)
+	})
+	return nil // judgeRulesUnread says it
+}
+
+// settleRules puts the rules where everybody finds them, or why they can't be read.
+func (x *examination) settleRules() {
+	table := x.looked.Table(warehouse.RulesTable)
+	switch table.State {
+	case serve.TableUnknown:
+		x.looked.RulesErr = &relay.Problem{What: "the warehouse has no such table, so nothing is visible to anybody",
+			Remedy: "psql -f sql/system.sql in the warehouse, or in a database of its own that sql/warehouse.sql shows there"}
+		return
+	case serve.TableFound:
+	default:
+		x.looked.RulesErr = &relay.Problem{What: "the rules can't be read: " + line(table.Err), Remedy: relay.Remedy(table.Err)}
+		return
+	}
+	for _, p := range x.places {
+		if p.looked != table.Source {
+			continue
+		}
+		if x.looked.Rules = p.rules; p.rulesErr != nil {
+			x.looked.RulesErr = errors.New("the rules can't be read: " + cause(p.rulesErr))
+		}
+	}
+	ruled := map[string]bool{}
+	for _, r := range x.looked.Rules {
+		if r.Enabled && r.Relation != "" {
+			ruled[r.Relation] = true
+		}
+	}
+	for _, p := range x.places {
+		p.ruled = ruled
+	}
+}
 
 func judgeRulesUnread(x *examination) (f findings) {
 	if err := x.looked.RulesErr; err != nil {
@@ -33,24 +87,9 @@ func (x *examination) examined(each func(r *relay.Rule, relation *relay.Relation
 			continue
 		}
 		if table := x.looked.Table(r.Relation); table.State == serve.TableFound {
-			relation := x.whole(table)
-			each(r, relation, rule.Examine(r, relation))
+			each(r, table.Relation, rule.Examine(r, table.Relation))
 		}
 	}
-}
-
-// whole is a table's relation with the old rows that are captured: triggers have them whole.
-func (x *examination) whole(table serve.Table) *relay.Relation {
-	at := slices.IndexFunc(x.places, func(p *place) bool { return p.source == table.Source.Source })
-	if at < 0 || !x.places[at].capturedByTrigger(table.Relation.OID) {
-		return table.Relation
-	}
-	r := *table.Relation
-	r.Capture, r.Leaves = relay.CaptureTrigger, slices.Clone(r.Leaves)
-	for i := range r.Leaves {
-		r.Leaves[i].Full = true
-	}
-	return &r
 }
 
 // isIdentity tells of a rule that reads what the old rows don't carry.
@@ -183,18 +222,11 @@ func judgeRulesUncaptured(x *examination) (f findings) {
 			continue
 		}
 		table := x.looked.Table(r.Relation)
-		if (table.State == serve.TableUnknown || table.State == serve.TableRefused) && !x.triggered(r.Relation) {
+		if table.State == serve.TableUnknown || table.State == serve.TableRefused {
 			f.add(Error, object(r), relay.Remedy(table.Err), "nothing captures the table: "+line(table.Err))
 		}
 	}
 	return f
-}
-
-// triggered tells that triggers capture a table of the warehouse's name, whatever keeps it out of a publication.
-func (x *examination) triggered(name string) bool {
-	return slices.ContainsFunc(x.places, func(p *place) bool {
-		return slices.ContainsFunc(p.tables, func(t table) bool { return t.captured && slices.Contains(t.names, name) })
-	})
 }
 
 // systemSchema is the schema of the system database, whose tables serve the relay itself.

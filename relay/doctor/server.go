@@ -7,13 +7,11 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-
-	"pgrelay/relay"
-	"pgrelay/relay/warehouse"
 )
 
 // server is what holds for the whole server, and for the session.
 type server struct {
+	at           string // host and port as they are dialled, and when it was started: which server it is
 	pid          uint32 // of the session, as the protocol announced it
 	backend      int32  // of the process that answered
 	version      int    // server_version_num
@@ -48,7 +46,7 @@ func (s *server) synchronizedSlots() (names []string) {
 const serverSQL = `
 with slot as materialized (select * from pg_catalog.pg_replication_slots),
 sender as materialized (select r.pid from pg_catalog.pg_stat_replication r)
-select pg_catalog.pg_backend_pid(), pg_catalog.current_setting('server_version_num')::int4, pg_catalog.pg_is_in_recovery(),
+select extract(epoch from pg_catalog.pg_postmaster_start_time())::text, pg_catalog.pg_backend_pid(), pg_catalog.current_setting('server_version_num')::int4, pg_catalog.pg_is_in_recovery(),
   pg_catalog.current_setting('server_encoding'), pg_catalog.current_setting('wal_level'), pg_catalog.current_setting('synchronous_standby_names'),
   pg_catalog.current_setting('max_replication_slots')::int4,
   (select pg_catalog.count(*) from slot s where not (s.slot_name ~ '^pgrelay_' and s.database = pg_catalog.current_database()))::int4,
@@ -72,10 +70,16 @@ func askServer(ctx context.Context, tx pgx.Tx, p *place) error {
 	}
 	s.skew = skew(before, clock, p.cfg.Now())
 	var idle float64
-	err := tx.QueryRow(ctx, serverSQL).Scan(&s.backend, &s.version, &s.standby, &s.encoding, &s.walLevel, &s.standbyNames, &s.maxSlots, &s.otherSlots,
+	err := tx.QueryRow(ctx, serverSQL).Scan(&s.at, &s.backend, &s.version, &s.standby, &s.encoding, &s.walLevel, &s.standbyNames, &s.maxSlots, &s.otherSlots,
 		&s.maxSenders, &s.otherSenders, &s.replicas, &s.keepSize, &idle, &s.synchronized, &s.syncs, &s.prepared, &s.queue)
+	s.at = p.address() + s.at
 	s.idleTimeout = time.Duration(idle * float64(time.Second))
 	return err
+}
+
+// address is where the place's server is, as it is dialled.
+func (p *place) address() string {
+	return fmt.Sprintf("%s:%d ", p.source.Conn.Host, p.source.Conn.Port)
 }
 
 // skew is how far the server's clock is ahead of ours (negative: behind) beyond what may have passed on the way.
@@ -168,33 +172,6 @@ func judgeMaxSenders(p *place) (f findings) {
 	return f
 }
 
-func judgeStandbyNames(p *place) (f findings) {
-	if p.logical() && matchesStandby(p.server.standbyNames, warehouse.ApplicationName) {
-		f.add(Error, "server", "alter system set synchronous_standby_names = '…';   -- with the standbys' own names, neither * nor "+warehouse.ApplicationName+"\nselect pg_reload_conf();",
-			fmt.Sprintf("synchronous_standby_names = %s would make the relay a synchronous standby for which commits wait", relay.Literal(p.server.standbyNames)))
-	}
-	return f
-}
-
-// matchesStandby tells whether synchronous_standby_names would take a standby of this name.
-// https://www.postgresql.org/docs/current/runtime-config-replication.html#GUC-SYNCHRONOUS-STANDBY-NAMES
-func matchesStandby(setting, name string) bool {
-	list := strings.TrimSpace(setting)
-	if open := strings.IndexByte(list, '('); open >= 0 && !strings.Contains(list[:open], `"`) {
-		list = strings.TrimSuffix(list[open+1:], ")")
-	}
-	for one := range strings.SplitSeq(list, ",") {
-		one = strings.TrimSpace(one)
-		if len(one) >= 2 && one[0] == '"' && one[len(one)-1] == '"' {
-			one = strings.ReplaceAll(one[1:len(one)-1], `""`, `"`)
-		}
-		if one == "*" || strings.EqualFold(one, name) {
-			return true
-		}
-	}
-	return false
-}
-
 // leastKept is what the slots of a running relay may need: a window of 256 MB of WAL left restart_lsn up to a few times
 // as far behind.
 const leastKept = 1 << 30
@@ -222,30 +199,6 @@ func judgeIdleTimeout(p *place) (f findings) {
 	}
 	f.add(severity, "server", "alter system set idle_replication_slot_timeout = 0;   -- max_slot_wal_keep_size bounds what a slot keeps\nselect pg_reload_conf();",
 		fmt.Sprintf("idle_replication_slot_timeout is %s: anchors are idle by nature, and a relay that is away for longer loses its slots, so every client starts over", timeout))
-	return f
-}
-
-// judgeSynchronized: the sender of a failover slot waits until every slot named there has confirmed.
-// https://www.postgresql.org/docs/current/runtime-config-replication.html#GUC-SYNCHRONIZED-STANDBY-SLOTS
-func judgeSynchronized(p *place) (f findings) {
-	for _, name := range p.server.synchronizedSlots() {
-		wrong := "which isn't there"
-		for _, s := range p.slots {
-			switch {
-			case s.name != name:
-			case !s.physical:
-				wrong = "which is a logical slot"
-			case !s.active:
-				wrong = "which no standby uses"
-			default:
-				wrong = ""
-			}
-		}
-		if wrong != "" && !p.server.standby {
-			f.add(Error, "slot "+name, "alter system set synchronized_standby_slots = '…';   -- without it\nselect pg_reload_conf();\nor: select pg_create_physical_replication_slot("+relay.Literal(name)+"); and let the standby use it",
-				"synchronized_standby_slots names it, "+wrong+": failover slots send nothing, so the relay gets no change")
-		}
-	}
 	return f
 }
 

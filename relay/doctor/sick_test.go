@@ -11,6 +11,7 @@ import (
 // sick is a condition that SQL makes, and the finding that says so.
 type sick struct {
 	check    string
+	captured bool   // triggers capture table items beforehand
 	since    int    // server version; 0: all
 	until    int    // the last server version; 0: all
 	sql      string // makes it; one statement a line
@@ -129,13 +130,47 @@ var sicknesses = map[string]sick{
 	"may not read":        {check: "privileges_lacking", severity: Error, object: "table public.items", says: "may not read", sql: "revoke select on items from relay_role;"},
 	"may not enter":       {check: "privileges_lacking", severity: Error, object: "table public.items", sql: "revoke usage on schema public from public, relay_role;"},
 	"may not replicate":   {check: "privileges_lacking", severity: Error, object: "role relay_role", says: "REPLICATION", sql: "alter role relay_role noreplication;"},
-	"may read no outbox":  {check: "privileges_lacking", severity: Error, object: "schema relay", sql: triggers.Install("")},
 	"may make databases":  {check: "privileges_beyond", severity: Warning, object: "role relay_role", says: "CREATEDB, CREATEROLE, BYPASSRLS", sql: "alter role relay_role createdb createrole bypassrls;"},
 	"may write all":       {check: "privileges_beyond", severity: Warning, object: "role relay_role", says: "pg_write_all_data", sql: "grant pg_write_all_data to relay_role;"},
 	"may write":           {check: "privileges_beyond", severity: Warning, object: "role relay_role", says: "public.items", sql: "grant delete on items to relay_role;"},
 	"owns":                {check: "privileges_beyond", severity: Warning, object: "role relay_role", says: "owns public.items", sql: "alter table items owner to relay_role;", undo: "alter table items owner to postgres;\nrevoke all on items from relay_role;\ngrant select on items to relay_role;"},
 	"is a superuser":      {check: "privileges_beyond", severity: Warning, object: "role relay_role", says: "superuser", sql: "alter role relay_role superuser;", undo: "alter role relay_role nosuperuser;"},
 	"sees no transaction": {check: "blind", severity: Info, object: "role relay_role", sql: "revoke pg_read_all_stats from relay_role;"},
+
+	"older outbox": {check: "outbox_version", captured: true, severity: Warning, object: "schema relay", says: "older", sql: "update relay.state set version = 0;", undo: "update relay.state set version = 1;"},
+	"newer outbox": {check: "outbox_version", captured: true, severity: Error, object: "schema relay", says: "newer", sql: "update relay.state set version = 99;", undo: "update relay.state set version = 1;"},
+	"outbox past its budget": {check: "outbox_budget", captured: true, severity: Error, object: "outbox", says: "past its budget of 10 B: nothing is captured then",
+		sql: "update relay.state set budget = 10;", undo: "update relay.state set budget = 1000000000;"},
+	"outbox near its budget": {check: "outbox_budget", captured: true, severity: Warning, object: "outbox", says: "application's writes fail then",
+		sql:  "update relay.state set policy = 'error', budget = (select sum(pg_total_relation_size(o)) + 1 from unnest(array['relay.outbox_0', 'relay.outbox_1', 'relay.outbox_2']::regclass[]) o);",
+		undo: "update relay.state set budget = 1000000000;"},
+	"outbox closed":            {check: "outbox_budget", captured: true, severity: Error, object: "outbox", says: "it is closed", sql: "select relay.close();", undo: "select relay.begin_epoch('test');"},
+	"nobody reads":             {check: "outbox_unread", captured: true, severity: Warning, object: "outbox", says: "no relay reads it", sql: "select relay.begin_epoch('test');", undo: "update relay.state set epoch = 0;"},
+	"nobody rings":             {check: "doorbell", captured: true, severity: Info, object: "outbox", says: "prepared transactions", sql: "select relay.doorbell('auto');"},
+	"trigger missing":          {check: "trigger_missing", captured: true, severity: Error, object: `trigger "!relay_update" on public.items`, sql: `drop trigger "!relay_update" on items;`},
+	"trigger disabled":         {check: "trigger_disabled", captured: true, severity: Error, object: `trigger "!relay_delete" on public.items`, sql: `alter table items disable trigger "!relay_delete";`},
+	"trigger for replicas":     {check: "trigger_mode", captured: true, severity: Error, object: `trigger "!relay_insert" on public.items`, says: "what applications write is missed", sql: `alter table items enable replica trigger "!relay_insert";`},
+	"trigger not for replicas": {check: "trigger_mode", captured: true, severity: Warning, object: `trigger "!relay_truncate" on public.items`, says: "not ENABLE ALWAYS", sql: `alter table items enable trigger "!relay_truncate";`},
+	"trigger of another function": {check: "trigger_altered", captured: true, severity: Error, object: `trigger "!relay_truncate" on public.items`, says: "by hand",
+		sql: "create function nothing() returns trigger language plpgsql as 'begin return null; end';\n" +
+			`create or replace trigger "!relay_truncate" after truncate on items for each statement execute function nothing();` + "\n" + `alter table items enable always trigger "!relay_truncate";`},
+	"trigger that looks away": {check: "trigger_altered", captured: true, severity: Error, object: `trigger "!relay_update" on public.items`,
+		sql: `drop trigger "!relay_update" on items;` + "\n" + `create trigger "!relay_update" after update on items referencing old table as old_rows new table as new_rows ` +
+			"for each statement execute function relay.capture('{\"n\": null}', '');\n" + `alter table items enable always trigger "!relay_update";`},
+	"trigger with a condition": {check: "trigger_altered", captured: true, severity: Error, object: `trigger "!relay_row" on public.items`,
+		sql: "select relay.enable_table('items', level => 'row');\n" + `create or replace trigger "!relay_row" after insert or update or delete on items for each row when (pg_trigger_depth() = 0) execute function relay.capture_row('', '');` +
+			"\n" + `alter table items enable always trigger "!relay_row";`},
+	"function altered": {check: "trigger_altered", captured: true, severity: Warning, object: "function relay.ring", says: "by hand", undo: triggers.Install("relay_role"),
+		sql: "create or replace function relay.ring() returns trigger language plpgsql as 'begin return null; end';"},
+	"function unpinned": {check: "trigger_altered", captured: true, severity: Warning, object: "function relay.capture", says: "by hand", undo: triggers.Install("relay_role"),
+		sql: "alter function relay.capture() reset datestyle;"},
+	"trigger left over": {check: "trigger_orphaned", captured: true, severity: Warning, object: `trigger "!relay_truncate" on public.other`,
+		sql: "create table other (id int primary key);\n" + `create trigger "!relay_truncate" after truncate on other for each statement execute function relay.capture_truncate();`},
+	"captured by statement":  {check: "trigger_level", captured: true, severity: Error, object: "table public.items", says: "hierarchy", sql: "create table more () inherits (items);"},
+	"captured table dropped": {check: "captured_gone", captured: true, severity: Info, object: "table public.items", sql: "drop table items;"},
+	"captured twice":         {check: "captured_twice", captured: true, severity: Warning, object: "table public.items", says: "publication pgrelay", sql: "alter publication pgrelay add table items;"},
+	"captured, deferrable": {check: "deferrable_key", captured: true, severity: Error, object: "table public.items", says: "order that keeps it unique", undo: "alter table items drop constraint items_pkey, add primary key (id);",
+		sql: "alter table items drop constraint items_pkey, add primary key (id) deferrable;"},
 
 	"rules can't be read": {check: "rules_unread", severity: Error, object: "web_socket_event_system_events.rules", sql: "revoke select on web_socket_event_system_events.rules from relay_role, public;"},
 	"broken rule": {check: "rule_broken", severity: Error, object: "rule own items, table public.items", says: "now", undo: "update web_socket_event_system_events.rules set predicate = 'true';",
@@ -144,7 +179,7 @@ var sicknesses = map[string]sick{
 		sql: "insert into web_socket_event_system_events.rules (name, event, predicate) values ('e', 'update_user_profile', 'nothing');"},
 	"rule without identity": {check: "rule_replica_identity", severity: Error, object: "rule own items", says: "owner",
 		sql: "update web_socket_event_system_events.rules set predicate = 'owner = (claims ->> ''sub'')::bigint';", undo: "alter table items replica identity full;"},
-	"rule of a strange column": {check: "rule_doubtful", severity: Warning, object: "rule own items", says: "nothing", sql: "update web_socket_event_system_events.rules set columns = '{id, nothing}';",
+	"rule of a strange column": {check: "rule_doubtful", severity: Warning, object: "rule own items", says: "doesn't have: n", sql: "update web_socket_event_system_events.rules set columns = '{id, n}';\nalter table items drop column n;",
 		undo: "update web_socket_event_system_events.rules set columns = null;"},
 	"rule of no table": {check: "rule_uncaptured", severity: Error, object: "rule t, table public.itmes", undo: "delete from web_socket_event_system_events.rules where name = 't';",
 		sql: "insert into web_socket_event_system_events.rules (name, relation, predicate) values ('t', 'public.itmes', 'true');"},
@@ -175,19 +210,19 @@ func TestSick(t *testing.T) {
 			}
 			t.Run(name, func(t *testing.T) {
 				d := newDatabase(t, server)
-				if strings.Contains(s.sql, "do $$") {
-					d.exec(s.sql)
-				} else {
-					d.lines(s.sql)
+				if s.captured {
+					d.exec(triggers.Install("relay_role"))
+					d.lines(captureItems)
 				}
-				s.find(t, d)
+				d.run(s.sql)
+				s.find(t, d, d)
 			})
 		}
 	})
 }
 
-// find wants the one finding, and none when it was mended.
-func (s sick) find(t *testing.T, d *database) {
+// find wants the one finding, and none when it was mended in the database there.
+func (s sick) find(t *testing.T, d, there *database) {
 	t.Helper()
 	report := examine(t, d.dsn(), s.with)
 	got := report.of(s.check)
@@ -201,7 +236,7 @@ func (s sick) find(t *testing.T, d *database) {
 	if undo == "" && len(got) > 0 {
 		undo = first(got[0].Remedy)
 	}
-	d.lines(undo)
+	there.run(undo)
 	if left := examine(t, d.dsn(), s.with).of(s.check); len(left) > 0 {
 		t.Errorf("after\n%s\nthere is still\n%s", undo, show(left))
 	}
@@ -216,15 +251,45 @@ func sorted[V any](m map[string]V) []string {
 	return names
 }
 
-// TestHealthy: of a database that is as it should be, nothing is said.
+// TestHealthy: of a database that is as it should be, nothing is said, whichever way it is captured, before a relay and
+// beside one.
 func TestHealthy(t *testing.T) {
 	versions(t, func(t *testing.T, version int) {
-		report := examine(t, newDatabase(t, sharedServer(t, version)).dsn(), nil)
+		d := newDatabase(t, sharedServer(t, version))
+		const next = `select pg_snapshot_xmax(pg_current_snapshot())::text`
+		before := d.value(next)
+		report := examine(t, d.dsn(), nil)
+		if after := d.value(next); after != before {
+			t.Errorf("something was written: the next transaction was %s and is %s", before, after)
+		}
 		if len(report.Findings) > 0 || !report.OK {
 			t.Errorf("got\n%s", show(report.Findings))
 		}
 		if !slices.Equal(report.Sources, []string{"local"}) || report.Tables < 2 || report.Rules != 1 {
 			t.Errorf("got sources %q, %d tables, %d rules", report.Sources, report.Tables, report.Rules)
 		}
+		t.Run("triggers", func(t *testing.T) {
+			d := newDatabase(t, sharedServer(t, version))
+			d.exec(triggers.Install("relay_role"))
+			d.lines(captureItems + "select relay.doorbell('on');")
+			d.exec("insert into items values (1, 1, 1)")
+			for _, when := range []string{"before a relay", "beside a relay"} {
+				if got := examine(t, d.dsn(), nil).Findings; len(got) > 0 {
+					t.Errorf("%s: got\n%s", when, show(got))
+				}
+				if when == "before a relay" {
+					d.relay(t)
+				}
+			}
+		})
+		t.Run("a relay runs", func(t *testing.T) {
+			d.relay(t)
+			if got := examine(t, d.dsn(), nil).Findings; len(got) > 0 {
+				t.Errorf("got\n%s", show(got))
+			}
+			if n := d.value("select count(*)::text from pg_replication_slots where database = current_database() and active"); n != "1" {
+				t.Errorf("got %s active slots", n)
+			}
+		})
 	})
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/jackc/pgx/v5"
 
@@ -61,7 +60,9 @@ with recursive wanted(oid, name) as (
   union all
   select t.root, i.inhrelid from tree t join pg_catalog.pg_class p on p.oid = t.oid and p.relkind = 'p'
   join pg_catalog.pg_inherits i on i.inhparent = t.oid and not i.inhdetachpending
-), identity as materialized (
+), named as (
+  select w.oid, coalesce(pg_catalog.array_agg(w.name order by w.name) filter (where w.name is not null), '{}') as names from wanted w group by w.oid
+), identity as not materialized (
   select i.indrelid, i.indexrelid, x.relname, i.indisprimary, i.indisreplident, i.indimmediate,
     case when i.indisprimary then 'primary key (' else 'unique (' end || (select pg_catalog.string_agg(pg_catalog.quote_ident(a.attname), ', ' order by k.position)
       from unnest(i.indkey::int2[]) with ordinality k(number, position) join pg_catalog.pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.number
@@ -69,12 +70,9 @@ with recursive wanted(oid, name) as (
     (select pg_catalog.bool_and(a.attnotnull) from pg_catalog.pg_attribute a
       where a.attrelid = i.indrelid and a.attnum = any((i.indkey::int2[])[0:i.indnkeyatts - 1])) as complete
   from pg_catalog.pg_index i join pg_catalog.pg_class x on x.oid = i.indexrelid
-  where i.indrelid in (select t.oid from tree t) and i.indisunique and i.indisvalid and i.indislive and i.indpred is null and i.indexprs is null
-), trigger as (
-  select g.tgrelid from pg_catalog.pg_trigger g join pg_catalog.pg_proc f on f.oid = g.tgfoid join pg_catalog.pg_namespace n on n.oid = f.pronamespace
-  where n.nspname = 'relay' and f.proname in ('capture', 'capture_row') and not g.tgisinternal
+  where i.indisunique and i.indisvalid and i.indislive and i.indpred is null and i.indexprs is null
 )
-select t.oid, t.root, array(select w.name from wanted w where w.oid = t.root and w.name is not null order by 1), n.nspname::text, c.relname::text,
+select t.oid, t.root, w.names, n.nspname::text, c.relname::text,
   c.relkind::text, c.relpersistence::text, c.relreplident::text,
   exists (select from identity i where i.indrelid = t.oid and i.indimmediate and (c.relreplident = 'd' and i.indisprimary or c.relreplident = 'i' and i.indisreplident)),
   coalesce(late.relname::text, ''), coalesce(late.definition, ''),
@@ -89,9 +87,9 @@ select t.oid, t.root, array(select w.name from wanted w where w.oid = t.root and
     where d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass and d.objid = c.oid and d.deptype = 'e'
       and d.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass limit 1), ''),
   array(select p.pubname::text from pg_catalog.pg_publication_rel m join pg_catalog.pg_publication p on p.oid = m.prpubid
-    where m.prrelid = t.oid and p.pubname = any($5::text[]) order by 1),
-  t.root in (select g.tgrelid from trigger g) or t.oid in (select g.tgrelid from trigger g)
-from tree t join pg_catalog.pg_class c on c.oid = t.oid join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+    where m.prrelid = t.oid and p.pubname = any($5::text[]) order by 1)
+from tree t join named w on w.oid = t.root
+join pg_catalog.pg_class c on c.oid = t.oid join pg_catalog.pg_namespace n on n.oid = c.relnamespace
 left join lateral (select i.relname, i.definition from identity i where i.indrelid = t.oid and not i.indimmediate
   and (c.relreplident = 'd' and i.indisprimary or c.relreplident = 'i' and i.indisreplident) limit 1) late on true
 order by n.nspname, c.relname, t.root`
@@ -104,19 +102,26 @@ func askTables(ctx context.Context, tx pgx.Tx, p *place) (err error) {
 	all, err := collect(ctx, tx, tableSQL, func(row pgx.Row, t *table) error {
 		var identity string
 		err := row.Scan(&t.oid, &t.root, &t.names, &t.schema, &t.table, &t.kind, &t.persistence, &identity, &t.keyed, &t.deferrable, &t.definition, &t.candidate, &t.generated,
-			&t.policies, &t.hides, &t.usage, &t.selects, &t.owned, &t.writes, &t.extension, &t.publications, &t.captured)
+			&t.policies, &t.hides, &t.usage, &t.selects, &t.owned, &t.writes, &t.extension, &t.publications)
 		t.identity = relay.Identity(identity[0])
 		return err
 	}, names, schemas, tables, p.source.Local, p.source.Publications())
 	p.tables = once(all)
+	for i := range p.tables {
+		p.tables[i].captured = p.inspection != nil && slices.ContainsFunc(p.tables[i].names, func(n string) bool { return slices.Contains(p.inspection.Triggered, n) })
+	}
 	return err
 }
 
 // once leaves out what is there as a member of a publication and as a partition of a table, too.
 func once(all []table) []table {
-	return slices.DeleteFunc(slices.Clone(all), func(t table) bool {
-		return len(t.names) == 0 && slices.ContainsFunc(all, func(o table) bool { return o.oid == t.oid && o.root != t.root })
-	})
+	named := map[uint32]bool{}
+	for _, t := range all {
+		if t.oid != t.root {
+			named[t.oid] = true
+		}
+	}
+	return slices.DeleteFunc(all, func(t table) bool { return len(t.names) == 0 && t.oid == t.root && named[t.oid] })
 }
 
 // judged are the tables and partitions that hold rows and are to be captured by logical replication, or are in a
@@ -142,96 +147,6 @@ func (t table) consequence(p *place) (Severity, string) {
 		return Error, fmt.Sprintf("publication %s holds it, so the application's UPDATE and DELETE fail now", relay.Ident(p.source.Publications()[0]))
 	}
 	return p.unserved(t.names), "it isn't published: with it, the application's UPDATE and DELETE would fail"
-}
-
-func judgeIdentity(p *place) (f findings) {
-	for _, t := range p.judged() {
-		if t.keyed || t.identity == relay.IdentityFull || t.deferrable != "" {
-			continue
-		}
-		ways := p.identities(t)
-		for _, name := range t.names {
-			ways = append(ways, fmt.Sprintf("insert_only: [%q]   # in pgrelay.yaml: inserts and TRUNCATE alone", name))
-		}
-		severity, consequence := t.consequence(p)
-		f.add(severity, "table "+t.name(), strings.Join(append(ways, p.trigger(t)), "\nor\n"), "no replica identity: "+consequence)
-	}
-	return f
-}
-
-// identities are the statements that give a table one: by an index that is there, else FULL where that breaks nothing.
-func (p *place) identities(t table) []string {
-	switch {
-	case t.candidate != "":
-		return []string{fmt.Sprintf("alter table %s replica identity using index %s;", t.name(), relay.Ident(t.candidate))}
-	case len(t.generated) > 0 && p.server.version >= version18:
-		return nil
-	}
-	return []string{fmt.Sprintf("alter table %s replica identity full;", t.name())}
-}
-
-// trigger is how a table is captured by triggers instead.
-func (p *place) trigger(t table) string {
-	root := t
-	for _, o := range p.tables {
-		if o.oid == t.root {
-			root = o
-		}
-	}
-	return fmt.Sprintf("psql -v table=%s -f triggers/enable_table.sql   # after triggers/install.sql", shell(root.name()))
-}
-
-// shell quotes a word for a shell where it has to be.
-func shell(word string) string {
-	if strings.ContainsFunc(word, func(r rune) bool {
-		return r != '.' && r != '_' && (r < '0' || r > '9') && (r < 'a' || r > 'z')
-	}) {
-		return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
-	}
-	return word
-}
-
-func judgeDeferrable(p *place) (f findings) {
-	for _, t := range p.tables {
-		if t.deferrable == "" || t.kind != "r" || len(t.names) == 0 {
-			continue
-		}
-		severity, consequence := t.consequence(p)
-		if t.captured {
-			severity, consequence = Error, "changes that triggers capture can't be put into an order that keeps it unique"
-		}
-		constraint := relay.Ident(t.deferrable)
-		ways := append(p.identities(t), fmt.Sprintf("alter table %[1]s drop constraint %[2]s, add constraint %[2]s %[3]s;   -- builds the index anew, and nobody reads or writes meanwhile",
-			t.name(), constraint, t.definition))
-		f.add(severity, "table "+t.name(), strings.Join(ways, "\nor\n"),
-			fmt.Sprintf("its key %s is deferrable, which is no replica identity: %s", constraint, consequence))
-	}
-	return f
-}
-
-// version18 is where FULL beside generated columns that aren't published began to break the application's writes.
-const version18 = 180000
-
-func judgeGenerated(p *place) (f findings) {
-	for _, t := range p.judged() {
-		if t.identity != relay.IdentityFull || len(t.generated) == 0 {
-			continue
-		}
-		better := fmt.Sprintf("alter table %s replica identity default;", t.name())
-		if t.candidate == "" {
-			better = p.trigger(t)
-		}
-		object, columns := "table "+t.name(), listed(t.generated)
-		switch {
-		case p.server.version < version18:
-			f.add(Info, object, better, fmt.Sprintf("replica identity FULL beside generated columns (%s): from Postgres 18 on the application's UPDATE and DELETE will fail", columns))
-		case t.breaks(p):
-			f.add(Error, object, better, fmt.Sprintf("replica identity FULL beside generated columns that aren't published (%s): the application's UPDATE and DELETE fail now", columns))
-		default:
-			f.add(p.unserved(t.names), object, better, fmt.Sprintf("replica identity FULL beside generated columns that aren't published (%s): it isn't published, else the application's UPDATE and DELETE would fail", columns))
-		}
-	}
-	return f
 }
 
 func judgeUnlogged(p *place) (f findings) {

@@ -50,6 +50,15 @@ func judgeOutbox(p *place) (f findings) {
 	return f
 }
 
+// judgeOutboxUnread is about a relay that is away.
+func judgeOutboxUnread(p *place) (f findings) {
+	if c := p.capture; c.begun && !c.read && len(c.tables) > 0 {
+		f.add(Warning, "outbox", "pgrelay serve\nor, if no relay is to come back: pgrelay detach, or psql -f triggers/uninstall.sql",
+			fmt.Sprintf("no relay reads it, and it grows to its budget (%s of %s now)", size(c.bytes), size(c.budget)))
+	}
+	return f
+}
+
 func judgeDoorbell(p *place) (f findings) {
 	c := p.capture
 	if c.installed && c.readable && c.bell == "auto" && p.server.prepared && len(c.tables) > 0 {
@@ -62,7 +71,7 @@ func judgeDoorbell(p *place) (f findings) {
 func judgeTriggerMissing(p *place) (f findings) {
 	for _, t := range p.capture.triggers {
 		if t.wanted && !t.there {
-			f.add(Error, t.object(), enable(t.root), "it is missing: such changes of the table are missed")
+			f.add(Error, t.object(), p.capture.enable(t.root), "it is missing: such changes of the table are missed")
 		}
 	}
 	return f
@@ -95,7 +104,7 @@ func judgeTriggerMode(p *place) (f findings) {
 func judgeTriggerAltered(p *place) (f findings) {
 	for _, t := range p.capture.triggers {
 		if t.wanted && t.there && !t.right {
-			f.add(Error, t.object(), fmt.Sprintf("drop trigger %s on %s;\n%s", relay.Ident(t.name), t.table, enable(t.root)),
+			f.add(Error, t.object(), fmt.Sprintf("drop trigger %s on %s;\n%s", relay.Ident(t.name), t.table, p.capture.enable(t.root)),
 				"it isn't as enable_table made it: it was altered by hand, and changes may be missed")
 		}
 	}
@@ -110,7 +119,7 @@ func judgeTriggerAltered(p *place) (f findings) {
 func judgeTriggerOrphaned(p *place) (f findings) {
 	for _, t := range p.capture.triggers {
 		if t.there && !t.captured && strings.HasPrefix(t.name, ownTriggers) {
-			f.add(Warning, t.object(), fmt.Sprintf("drop trigger %s on %s;\nor: %s", relay.Ident(t.name), t.table, enable(t.table)),
+			f.add(Warning, t.object(), fmt.Sprintf("drop trigger %s on %s;\nor: %s", relay.Ident(t.name), t.table, p.capture.enable(t.table)),
 				"it is left over: the table isn't among relay.captured, and nobody reads what it writes")
 		}
 	}
@@ -120,7 +129,7 @@ func judgeTriggerOrphaned(p *place) (f findings) {
 func judgeTriggerLevel(p *place) (f findings) {
 	for _, t := range p.capture.tables {
 		if t.byRow {
-			f.add(Error, "table "+t.name, enable(t.name), "it is captured by statement, and has become part of a hierarchy or of a subscription: writes through another table are missed")
+			f.add(Error, "table "+t.name, p.capture.enable(t.name), "it is captured by statement, and has become part of a hierarchy or of a subscription: writes through another table are missed")
 		}
 	}
 	return f
@@ -168,8 +177,29 @@ func (t trigger) always() string {
 	return fmt.Sprintf("alter %stable %s enable always trigger %s;", kind, t.table, relay.Ident(t.name))
 }
 
-func enable(table string) string {
-	return fmt.Sprintf("select relay.enable_table(%s);   -- with the options that it had", relay.Literal(table))
+// enable captures a table as it was captured before.
+func (c capture) enable(table string) string {
+	options := ""
+	if at := slices.IndexFunc(c.tables, func(k captured) bool { return k.name == table }); at >= 0 {
+		k := c.tables[at]
+		options += array("exclude", k.excluded) + array("key", k.key)
+		if k.suppress {
+			options += ", suppress_redundant => true"
+		}
+	}
+	return fmt.Sprintf("select relay.enable_table(%s%s);", relay.Literal(table), options)
+}
+
+// array is an argument, where it isn't empty.
+func array(name string, values []string) string {
+	if len(values) == 0 {
+		return ""
+	}
+	quoted := make([]string, len(values))
+	for i, v := range values {
+		quoted[i] = relay.Literal(v)
+	}
+	return fmt.Sprintf(", %s => array[%s]", name, strings.Join(quoted, ", "))
 }
 
 // functionText finds the functions that install.sql makes: name, head, body.

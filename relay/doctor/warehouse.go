@@ -2,7 +2,6 @@ package doctor
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -125,19 +124,19 @@ func judgeRefused(x *examination) (f findings) {
 	return f
 }
 
-// said are the warehouse's names of the relations of which a check on tables says that they aren't published, and of
-// those that triggers capture, for which nothing of that counts.
+// said are the warehouse's names of the relations of which another check says what keeps them from being published.
 func (p *place) said() map[string]bool {
-	objects := map[string]bool{}
-	for _, judge := range []func(*place) findings{judgeIdentity, judgeDeferrable, judgeGenerated, judgeUnlogged, judgeRowSecurity, judgeForeignPartitions, judgeLacking} {
-		for _, f := range judge(p) {
-			objects[f.Object] = true
-		}
-	}
 	said := map[string]bool{}
-	for _, t := range p.tables {
-		for _, name := range t.names {
-			said[name] = said[name] || t.captured || objects["table "+t.name()]
+	for _, judge := range []func(*place) findings{judgeIdentity, judgeDeferrable, judgeGenerated, judgeUnlogged, judgeRowSecurity, judgeForeignPartitions, judgeLacking,
+		judgeTriggerMissing, judgeTriggerDisabled, judgeTriggerMode, judgeTriggerAltered, judgeTriggerLevel} {
+		for _, f := range judge(p) {
+			for _, t := range p.tables {
+				if f.Object == "table "+t.name() || strings.HasSuffix(f.Object, " on "+t.name()) {
+					for _, name := range t.names {
+						said[name] = true
+					}
+				}
+			}
 		}
 	}
 	return said
@@ -169,7 +168,7 @@ func judgeNotes(p *place) (f findings) {
 		return nil
 	}
 	for _, n := range p.inspection.Notes {
-		if strings.HasPrefix(n.Reason, "column ") && !slices.ContainsFunc(p.tables, func(t table) bool { return t.captured && slices.Contains(t.names, n.Name) }) {
+		if strings.HasPrefix(n.Reason, "column ") {
 			f.add(Info, "table "+n.Name, n.Remedy, n.Reason)
 		}
 	}
