@@ -30,8 +30,7 @@ type Reader struct {
 	rings  bool // writers ring
 	asleep bool // the doorbell's lock is held
 	tended time.Time
-	since  time.Time // when the present table was turned to, or its first delivery
-	unrung int       // how many changes in a row came without a notification
+	unrung int // how many changes in a row came without a notification
 
 	rung atomic.Bool // a notification came
 
@@ -82,7 +81,7 @@ func (r *Reader) Close() error {
 // fails. It returns ErrGone where from is not in the window, and ErrGap where changes may be missing: the caller closes the
 // reader then and opens another, with a new epoch. The connection is used up when Run returns.
 func (r *Reader) Run(ctx context.Context, from relay.LSN, h Handler) error {
-	defer r.Close()
+	defer func() { _ = r.Close() }()
 	d := newDeliverer(h, r.layouts)
 	last, err := r.replay(ctx, r.conn, d, from, 0)
 	if err != nil {
@@ -97,8 +96,8 @@ func (r *Reader) Run(ctx context.Context, from relay.LSN, h Handler) error {
 	return context.Cause(ctx)
 }
 
-// A look that brought busy transactions is followed by a pause of pace: a look costs the server as much as some twenty
-// transactions, and one after the other would take a core of its own from the writers.
+// One look after the other would take a core of its own from the writers. So one that brought busy transactions is followed
+// by a pause of pace, and one that brought fewer by as long a pause as it took.
 const (
 	busy = 4
 	pace = 5 * time.Millisecond
@@ -111,6 +110,7 @@ func (r *Reader) step(ctx context.Context, d *deliverer) error {
 	if r.asleep {
 		return r.rest(ctx, d)
 	}
+	began := time.Now()
 	found, err := r.look(ctx, d)
 	switch {
 	case err != nil:
@@ -118,7 +118,7 @@ func (r *Reader) step(ctx context.Context, d *deliverer) error {
 	case found && d.place >= busy:
 		return r.wait(ctx, pace)
 	case found:
-		return nil
+		return r.wait(ctx, min(time.Since(began), pace))
 	}
 	return r.rest(ctx, d)
 }

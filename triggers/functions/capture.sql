@@ -77,6 +77,7 @@ $$;
 -- What writes to the outbox for the first time in a transaction does so in a subtransaction, so that nothing that is wrong
 -- with the outbox can make the application's statement fail. Later writes needn't: the table is locked against changes by
 -- then, and a subtransaction for each statement would overflow what Postgres keeps of them at hand (64).
+-- Each expression costs: they are made ready anew in every transaction. Hence few of them, and those of rare ways apart.
 create or replace function relay.capture() returns trigger language plpgsql security definer
     set search_path = pg_catalog, pg_temp
     set datestyle = 'ISO, MDY' set timezone = 'UTC' set intervalstyle = 'postgres' set extra_float_digits = 1
@@ -84,110 +85,103 @@ create or replace function relay.capture() returns trigger language plpgsql secu
 as $$
 declare
     i bigint;
-    x xid8;
-    mark text;
-    without jsonb := nullif(tg_argv[0], '');
     olds text[];
     news text[];
-    packed boolean := false;
     problem text;
-    old_row text;
-    new_row text;
-    old_cursor refcursor;
-    new_cursor refcursor;
-    bytes bigint := 0;
-    bell boolean := true;
 begin
     begin
-        if tg_op <> 'INSERT' then
-            olds := array(select case when without is null then (o.*)::text else jsonb_populate_record(o.*, without)::text end from old_rows o limit 129);
-        end if;
-        if tg_op <> 'DELETE' then
-            news := array(select case when without is null then (n.*)::text else jsonb_populate_record(n.*, without)::text end from new_rows n limit 129);
-        end if;
-        if coalesce(cardinality(news), cardinality(olds)) <= 1 or coalesce(cardinality(news), cardinality(olds)) <= 128
-            and coalesce(pg_column_size(olds), 0) + coalesce(pg_column_size(news), 0) <= 262144 then
-            if tg_argv[1] = 'suppress' and tg_op = 'UPDATE' then
-                select array_agg(u.o), array_agg(u.n) into olds, news from unnest(olds, news) u(o, n) where u.o <> u.n;
+        if tg_op = 'INSERT' then
+            news := array(select case when tg_argv[0] = '' then (n.*)::text else jsonb_populate_record(n.*, tg_argv[0]::jsonb)::text end from new_rows n limit 129);
+        elsif tg_op = 'UPDATE' then
+            olds := array(select case when tg_argv[0] = '' then (o.*)::text else jsonb_populate_record(o.*, tg_argv[0]::jsonb)::text end from old_rows o limit 129);
+            news := array(select case when tg_argv[0] = '' then (n.*)::text else jsonb_populate_record(n.*, tg_argv[0]::jsonb)::text end from new_rows n limit 129);
+            if tg_argv[1] = 'suppress' and cardinality(news) <= 128 then
+                select coalesce(array_agg(u.o), '{}'), coalesce(array_agg(u.n), '{}') into olds, news from unnest(olds, news) u(o, n) where u.o <> u.n;
             end if;
-            if coalesce(cardinality(news), cardinality(olds), 0) = 0 then
+        else
+            olds := array(select case when tg_argv[0] = '' then (o.*)::text else jsonb_populate_record(o.*, tg_argv[0]::jsonb)::text end from old_rows o limit 129);
+        end if;
+        if coalesce(cardinality(news), cardinality(olds)) = 1 or coalesce(cardinality(news), cardinality(olds)) <= 128
+            and coalesce(pg_column_size(olds), 0) + coalesce(pg_column_size(news), 0) <= 262144 then
+            if coalesce(cardinality(news), cardinality(olds)) = 0 then
                 return null;
             end if;
             i := nextval('relay.outbox_id');
-            if i >= 4611686018427387904 then
-                return null;
-            end if;
-            if i & 63 = 0 then
+            if i & 63 = 0 or i >= 4611686018427387904 then
+                if i >= 4611686018427387904 then
+                    return null;
+                end if;
                 perform relay.keep_budget();
             end if;
-            x := pg_current_xact_id();
-            mark := x::text || '/' || (i >> 32);
-            if current_setting('relay.xact', true) is distinct from mark then
+            if current_setting('relay.xact', true) is distinct from pg_current_xact_id()::text || '/' || (i >> 32) then
                 case (i >> 32) % 3
-                when 0 then insert into relay.outbox_0 values (i, x, clock_timestamp(), tg_relid, tg_op::"char", true, olds, news);
-                when 1 then insert into relay.outbox_1 values (i, x, clock_timestamp(), tg_relid, tg_op::"char", true, olds, news);
-                else insert into relay.outbox_2 values (i, x, clock_timestamp(), tg_relid, tg_op::"char", true, olds, news);
+                when 0 then insert into relay.outbox_0 values (i, pg_current_xact_id(), clock_timestamp(), tg_relid, tg_op::"char", true, olds, news);
+                when 1 then insert into relay.outbox_1 values (i, pg_current_xact_id(), clock_timestamp(), tg_relid, tg_op::"char", true, olds, news);
+                else insert into relay.outbox_2 values (i, pg_current_xact_id(), clock_timestamp(), tg_relid, tg_op::"char", true, olds, news);
                 end case;
-                perform set_config('relay.xact', mark, true);
+                problem := set_config('relay.xact', pg_current_xact_id()::text || '/' || (i >> 32), true);
                 return null;
             end if;
-            packed := true;
+        else
+            i := null;
         end if;
     exception when others then
-        null; -- row by row, then
+        i := null; -- row by row, then
     end;
-    if packed then
+    if i is not null then
         case (i >> 32) % 3
-        when 0 then insert into relay.outbox_0 values (i, x, clock_timestamp(), tg_relid, tg_op::"char", false, olds, news);
-        when 1 then insert into relay.outbox_1 values (i, x, clock_timestamp(), tg_relid, tg_op::"char", false, olds, news);
-        else insert into relay.outbox_2 values (i, x, clock_timestamp(), tg_relid, tg_op::"char", false, olds, news);
+        when 0 then insert into relay.outbox_0 values (i, pg_current_xact_id(), clock_timestamp(), tg_relid, tg_op::"char", false, olds, news);
+        when 1 then insert into relay.outbox_1 values (i, pg_current_xact_id(), clock_timestamp(), tg_relid, tg_op::"char", false, olds, news);
+        else insert into relay.outbox_2 values (i, pg_current_xact_id(), clock_timestamp(), tg_relid, tg_op::"char", false, olds, news);
         end case;
         return null;
     end if;
 
+    declare
+        old_row text;
+        new_row text;
+        old_cursor refcursor;
+        new_cursor refcursor;
+        bytes bigint := 0;
+        bell boolean := true;
+        ended boolean := false;
     begin
         olds := null;
         news := null;
         if tg_op <> 'INSERT' then
             open old_cursor no scroll for
-                select case when without is null then (o.*)::text else jsonb_populate_record(o.*, without)::text end from old_rows o;
+                select case when tg_argv[0] = '' then (o.*)::text else jsonb_populate_record(o.*, tg_argv[0]::jsonb)::text end from old_rows o;
         end if;
         if tg_op <> 'DELETE' then
             open new_cursor no scroll for
-                select case when without is null then (n.*)::text else jsonb_populate_record(n.*, without)::text end from new_rows n;
+                select case when tg_argv[0] = '' then (n.*)::text else jsonb_populate_record(n.*, tg_argv[0]::jsonb)::text end from new_rows n;
         end if;
-        loop
+        while not ended loop
             if tg_op <> 'INSERT' then
                 fetch old_cursor into old_row;
-                exit when not found;
-                olds := array_append(olds, old_row);
-                bytes := bytes + octet_length(old_row);
+                ended := not found;
             end if;
             if tg_op <> 'DELETE' then
                 fetch new_cursor into new_row;
-                exit when not found;
-                news := array_append(news, new_row);
-                bytes := bytes + octet_length(new_row);
+                ended := not found;
             end if;
-            if bytes > 262144 or coalesce(cardinality(news), cardinality(olds)) >= 128 then
-                if tg_argv[1] = 'suppress' and tg_op = 'UPDATE' then
-                    select array_agg(u.o), array_agg(u.n) into olds, news from unnest(olds, news) u(o, n) where u.o <> u.n;
+            if not ended and not (tg_argv[1] = 'suppress' and tg_op = 'UPDATE' and old_row = new_row) then
+                if tg_op <> 'INSERT' then
+                    olds := array_append(olds, old_row);
                 end if;
-                if coalesce(cardinality(news), cardinality(olds), 0) > 0 then
-                    perform relay.put(tg_relid, tg_op::"char", olds, news, bell);
-                    bell := false;
+                if tg_op <> 'DELETE' then
+                    news := array_append(news, new_row);
                 end if;
+                bytes := bytes + coalesce(octet_length(old_row), 0) + coalesce(octet_length(new_row), 0);
+            end if;
+            if ended and coalesce(cardinality(news), cardinality(olds)) > 0 or bytes > 262144 or coalesce(cardinality(news), cardinality(olds)) >= 128 then
+                perform relay.put(tg_relid, tg_op::"char", olds, news, bell);
+                bell := false;
                 olds := null;
                 news := null;
                 bytes := 0;
             end if;
         end loop;
-        if tg_argv[1] = 'suppress' and tg_op = 'UPDATE' then
-            select array_agg(u.o), array_agg(u.n) into olds, news from unnest(olds, news) u(o, n) where u.o <> u.n;
-        end if;
-        if coalesce(cardinality(news), cardinality(olds), 0) > 0 then
-            perform relay.put(tg_relid, tg_op::"char", olds, news, bell);
-        end if;
         if tg_op <> 'INSERT' then
             close old_cursor;
         end if;
@@ -225,39 +219,34 @@ create or replace function relay.capture_row() returns trigger language plpgsql 
 as $$
 declare
     i bigint;
-    x xid8;
-    mark text;
-    without jsonb := nullif(tg_argv[0], '');
     olds text[];
     news text[];
     problem text;
 begin
     begin
         if tg_op <> 'INSERT' then
-            olds := array[case when without is null then old::text else jsonb_populate_record(old, without)::text end];
+            olds := array[case when tg_argv[0] = '' then old::text else jsonb_populate_record(old, tg_argv[0]::jsonb)::text end];
         end if;
         if tg_op <> 'DELETE' then
-            news := array[case when without is null then new::text else jsonb_populate_record(new, without)::text end];
+            news := array[case when tg_argv[0] = '' then new::text else jsonb_populate_record(new, tg_argv[0]::jsonb)::text end];
         end if;
         if tg_argv[1] = 'suppress' and olds = news then
             return null;
         end if;
         i := nextval('relay.outbox_id');
-        if i >= 4611686018427387904 then
-            return null;
-        end if;
-        if i & 63 = 0 then
+        if i & 63 = 0 or i >= 4611686018427387904 then
+            if i >= 4611686018427387904 then
+                return null;
+            end if;
             perform relay.keep_budget();
         end if;
-        x := pg_current_xact_id();
-        mark := x::text || '/' || (i >> 32);
-        if current_setting('relay.xact', true) is distinct from mark then
+        if current_setting('relay.xact', true) is distinct from pg_current_xact_id()::text || '/' || (i >> 32) then
             case (i >> 32) % 3
-            when 0 then insert into relay.outbox_0 values (i, x, clock_timestamp(), tg_relid, tg_op::"char", true, olds, news);
-            when 1 then insert into relay.outbox_1 values (i, x, clock_timestamp(), tg_relid, tg_op::"char", true, olds, news);
-            else insert into relay.outbox_2 values (i, x, clock_timestamp(), tg_relid, tg_op::"char", true, olds, news);
+            when 0 then insert into relay.outbox_0 values (i, pg_current_xact_id(), clock_timestamp(), tg_relid, tg_op::"char", true, olds, news);
+            when 1 then insert into relay.outbox_1 values (i, pg_current_xact_id(), clock_timestamp(), tg_relid, tg_op::"char", true, olds, news);
+            else insert into relay.outbox_2 values (i, pg_current_xact_id(), clock_timestamp(), tg_relid, tg_op::"char", true, olds, news);
             end case;
-            perform set_config('relay.xact', mark, true);
+            problem := set_config('relay.xact', pg_current_xact_id()::text || '/' || (i >> 32), true);
             return null;
         end if;
     exception when others then
@@ -265,9 +254,9 @@ begin
     end;
     if problem is null then
         case (i >> 32) % 3
-        when 0 then insert into relay.outbox_0 values (i, x, clock_timestamp(), tg_relid, tg_op::"char", false, olds, news);
-        when 1 then insert into relay.outbox_1 values (i, x, clock_timestamp(), tg_relid, tg_op::"char", false, olds, news);
-        else insert into relay.outbox_2 values (i, x, clock_timestamp(), tg_relid, tg_op::"char", false, olds, news);
+        when 0 then insert into relay.outbox_0 values (i, pg_current_xact_id(), clock_timestamp(), tg_relid, tg_op::"char", false, olds, news);
+        when 1 then insert into relay.outbox_1 values (i, pg_current_xact_id(), clock_timestamp(), tg_relid, tg_op::"char", false, olds, news);
+        else insert into relay.outbox_2 values (i, pg_current_xact_id(), clock_timestamp(), tg_relid, tg_op::"char", false, olds, news);
         end case;
         return null;
     end if;
