@@ -102,14 +102,14 @@ func (a *analyzer) transform(raw *pg.Node) *node {
 		return a.array(n.AArrayExpr, 0)
 	case *pg.Node_AIndirection:
 		return a.subscript(n.AIndirection)
+	case *pg.Node_SubLink:
+		return a.subLink(n.SubLink)
 	}
 	return a.unsupported(raw)
 }
 
 func (a *analyzer) unsupported(raw *pg.Node) *node {
 	switch n := raw.GetNode().(type) {
-	case *pg.Node_SubLink:
-		a.refuse(pos(n.SubLink.Location), "a subquery reads other rows, which a predicate over one row can't", "keep what is needed in a column of this table")
 	case *pg.Node_SqlvalueFunction:
 		a.refuse(pos(n.SqlvalueFunction.Location), "the value depends on when and by whom it is asked, so that rows would appear and vanish without a change",
 			"compare with a constant, a claim or a parameter")

@@ -8,6 +8,9 @@ func (b *builder) anyAll(n *node) truthOf {
 	if f := b.inSet(n); f != nil {
 		return f
 	}
+	if n.number == eachInTurn {
+		return b.inTurn(n)
+	}
 	x, y := b.value(n.args[0]), b.value(n.args[1])
 	test, useOr := b.equal(n), n.flag
 	return func(row []relay.Value, w *work) (Truth, *Fault) {

@@ -133,6 +133,8 @@ func (b *builder) compose(n *node) evaluate {
 		return b.array(n)
 	case kindSubscript:
 		return b.subscript(n)
+	case kindElements:
+		return b.elements(n)
 	}
 	f := b.truthCompose(n)
 	return func(row []relay.Value, w *work) (datum, *Fault) {

@@ -162,6 +162,13 @@ func (c coverer) fails(n *node) bool {
 		_, fault := c.value(n)(nil, c.work)
 		return fault != nil
 	}
+	if n.kind == kindAnyAll && n.number == eachInTurn {
+		elements := n.args[1]
+		for elements.kind == kindArrayCast {
+			elements = elements.args[0]
+		}
+		return always(n) || always(elements)
+	}
 	operates := n.kind == kindCall || n.kind == kindAnyAll || n.kind == kindDistinct
 	return always(n) || operates && slices.ContainsFunc(n.args, always)
 }

@@ -68,7 +68,7 @@ func (a *analyzer) foldAlone(n *node) (folded *node) {
 			folded = n
 		}
 	}()
-	return a.fold(n)
+	return a.inside(a.fold(n))
 }
 
 // pair walks the raw tree's conjunctions and the analysed ones, which have the same shape.

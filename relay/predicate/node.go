@@ -20,12 +20,13 @@ const (
 	kindBoolTest       // number: which
 	kindDistinct       // flag: IS NOT DISTINCT FROM; call is the type's "="
 	kindNullIf         // call is the type's "="
-	kindAnyAll         // flag: ANY, else ALL; call compares the left side with an element
+	kindAnyAll         // flag: ANY, else ALL; call compares the left side with an element; number: eachInTurn of a subquery
 	kindCase           // args: condition, result, …, default
 	kindCoalesce       //
 	kindGreatest       // flag: LEAST
 	kindArray          // ARRAY[…]
 	kindSubscript      // args: array, subscript, …
+	kindElements       // ARRAY(SELECT jsonb_array_elements(…))
 )
 
 // The tests of kindBoolTest.

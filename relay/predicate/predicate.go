@@ -93,7 +93,12 @@ func Compile(text string, r *relay.Relation, options Options) (p *Predicate, err
 			a.reject(0, "could not determine data type of parameter $%d", i+1)
 		}
 	}
-	p = &Predicate{relation: r, types: a.types, root: a.fold(root), params: a.params, source: text, options: options}
+	root.walk(func(n *node) {
+		if n.kind == kindParam && n.typ == oidUnknown {
+			a.reject(n.pos, "could not determine data type of parameter $%d", n.number+1)
+		}
+	})
+	p = &Predicate{relation: r, types: a.types, root: a.inside(a.fold(root)), params: a.params, source: text, options: options}
 	root.walk(func(n *node) {
 		switch n.kind {
 		case kindColumn:

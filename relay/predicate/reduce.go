@@ -44,6 +44,10 @@ func (r *reducer) reduce(n *node) *node {
 	out := *n
 	out.args = make([]*node, len(n.args))
 	for i, arg := range n.args {
+		if n.kind == kindAnyAll && n.number == eachInTurn && i == 1 {
+			out.args[i] = r.cast(arg)
+			continue
+		}
 		out.args[i] = r.reduce(arg)
 	}
 	switch {
@@ -78,6 +82,20 @@ func (r *reducer) settle(n *node) *node {
 		return n
 	}
 	return constantOf(n, d)
+}
+
+// cast puts the elements of a subquery into the key before they are cast: one that can't be cast matters only if it has its
+// turn.
+func (r *reducer) cast(n *node) *node {
+	if n.kind != kindArrayCast {
+		return r.reduce(n)
+	}
+	out := *n
+	out.args = []*node{r.cast(n.args[0])}
+	if out.depends() {
+		return &out
+	}
+	return r.fixed(&out)
 }
 
 // fixed is like settle for an expression whose operands are in the key.

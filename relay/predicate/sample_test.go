@@ -81,6 +81,7 @@ func quote(s string) string {
 // {'t} an untyped literal that t reads, {op} a comparison.
 var templates = map[string][]string{
 	"bool": {
+		"({text} in (select jsonb_array_elements_text({jsonb})))", "({text} not in (select jsonb_array_elements_text(claims -> 'list')))", "(t in (select jsonb_array_elements_text(claims -> 'list')))", "({text} = any (array(select jsonb_array_elements_text({jsonb}))))", "(t = any (array(select jsonb_array_elements_text(claims -> 'list'))))", "({text} <> all (select value from jsonb_array_elements_text({jsonb})))", "({int4} in (select jsonb_array_elements_text({jsonb})::int))", "(i4 in (select x.value::int from jsonb_array_elements_text(claims -> 'list') x))", "({int4} >= all (select x::int4 from jsonb_array_elements_text({jsonb}) f(x)))", "({int4} = any (array(select jsonb_array_elements_text({jsonb})::int)))", "({jsonb} in (select jsonb_array_elements({jsonb})))", "({jsonb} = any (array(select * from jsonb_array_elements({jsonb}))))", "({num} < any (select jsonb_array_elements_text({jsonb})::numeric))", "({char(5)} in (select jsonb_array_elements_text({jsonb})::char(5)))", "({num}::text in (select jsonb_array_elements_text(jsonb_build_array({any}, {any}))))", "({text} like any (select jsonb_array_elements_text({jsonb})))",
 		"(claims -> 'list' @> to_jsonb({text}))", "(claims -> 'list' @> to_jsonb(t))", "(claims -> 'list' @> to_jsonb(i4))", "({'jsonb}::jsonb @> to_jsonb(i8))", "(claims -> 'list' ? t)", "(claims ? v)", "({'jsonb}::jsonb ? t)", "(claims -> 's' @> to_jsonb(e))", "(to_jsonb(u) <@ (claims -> 'sub'))",
 		"({jsonb} @> jsonb_build_array(claims ->> {'key}))", "({jsonb} @> jsonb_build_array({any}, {any}))", "(claims @> jsonb_build_object({'key}, {any}))", "({jsonb} @> jsonb_build_object({'key}, {any}, {'key}, {any}))",
 		"({numeric[]} {op} {numeric[]})", "({numeric} = any ({numeric[]}))", "({timestamptz[]} && {timestamptz[]})", "({jsonb} = any ({jsonb[]}))", "({jsonb[]} = {jsonb[]})", "({timestamptz} <> all ({timestamptz[]}))",
@@ -128,7 +129,7 @@ var templates = map[string][]string{
 	"json":        {"({json} -> {'key})", "({json} -> {int4})", "({jsonb}::json)"},
 	"jsonb":       {"to_jsonb({any})", "to_jsonb({any})", "jsonb_build_array({any}, {'text}, {any})", "jsonb_build_object({any}, {any}, {'key}, {any})", "jsonb_build_array()", "jsonb_build_object()", "jsonb_build_object({text})", "jsonb_build_object(null, {any})", "jsonb_build_array(null, {any})", "({jsonb} -> {'key})", "({jsonb} -> {int4})", "({jsonb} #> {text[]})", "(claims -> {'key})", "({jsonb} || {jsonb})", "({jsonb} - {'key})", "({jsonb} - {int4})", "({json}::jsonb)", "({text}::jsonb)", "coalesce({jsonb}, {'jsonb})"},
 	"int4[]":      {"array[{int4}, {int4}]", "({int4[]} || {int4})", "({int4[]} || {int4[]})", "({int4} || {int4[]})", "({text[]}::int4[])", "array[{int4}, null]"},
-	"text[]":      {"array[{text}, {text}]", "({text[]} || {text})", "({int4[]}::text[])", "({shop.status[]}::text[])", "array[{'text}, {'text}]", "({uuid[]}::text[])"},
+	"text[]":      {"array(select jsonb_array_elements_text({jsonb}))", "array(select jsonb_array_elements_text({jsonb})::varchar(2))", "array[{text}, {text}]", "({text[]} || {text})", "({int4[]}::text[])", "({shop.status[]}::text[])", "array[{'text}, {'text}]", "({uuid[]}::text[])"},
 	"uuid[]":      {"array[{uuid}, {uuid}]", "({text[]}::uuid[])"},
 	"inet":        {"({cidr}::inet)", "({text}::inet)"},
 	"cidr":        {"({inet}::cidr)", "network({inet})"},
@@ -259,7 +260,8 @@ var arms = []string{
 	"u in ({'uuid}, {'uuid}, {'uuid}, {'uuid}, {'uuid}, {'uuid}, {'uuid}, {'uuid}, {'uuid}, {'uuid})", "e <> all (array['open', 'open', 'open', 'open', 'open', 'open', 'open', 'open', 'closed']::shop.status[])", "i2 = any (array[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, null]::int8[])",
 	"po in (1, 2, 3, 4, 5, 6, 7, 8, 9, 10)", "n in (1, 2, 3, 4, 5, 6, 7, 8, 9, 10)", "c in ('a', 'b', 'c', 'd', 'e', 'f', 'g', 'abc ', 'i', 'j')", "i4 > all (array[1, 2, 3, 4, 5, 6, 7, 8, 9, 10])", "i8 = any ({'int4[]}::int4[])", "tz = {'timestamptz}", "i4 is not distinct from (claims ->> 'n')::int", "v = {'text}", "b is true", "b is false", "po = {'shop.positive}::int",
 	"claims ->> 'yes' = 'no'", "(claims ->> 'yes')::bool", "(claims ->> 'n')::int = 7", "claims ? 'sub'", "claims ->> 's' is null", "true", "false", "null", "(claims ->> 'n')::int > 1",
-	"100 / i4 > 1", "i4 > 1", "t like 'a%'", "t like (claims ->> 's')", "{bool}", "i2 = i4", "ti is null",
+	"100 / i4 > 1", "i4 > 1", "t in (select jsonb_array_elements_text(claims -> 'list'))", "100 / i4 in (select jsonb_array_elements_text(claims -> 'list')::int)", "i4 not in (select jsonb_array_elements_text(claims -> 'list')::int)", "t = any (array(select jsonb_array_elements_text(claims -> 'deep')))",
+	"t like 'a%'", "t like (claims ->> 's')", "{bool}", "i2 = i4", "ti is null",
 }
 
 // junction is a tree of AND, OR, NOT and CASE over arms.
