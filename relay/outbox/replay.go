@@ -48,16 +48,12 @@ func (r *Reader) replay(ctx context.Context, conn *pgx.Conn, d *deliverer, from,
 	if _, err := tx.Exec(ctx, `lock table relay.outbox_0, relay.outbox_1, relay.outbox_2, relay.delivery_0, relay.delivery_1, relay.delivery_2 in access share mode`); err != nil {
 		return last, fmt.Errorf("lock the outbox: %w", err)
 	}
-	// The plan is made once, and the pooler that may be in between keeps to one session for the transaction.
+	// The pooler that may be in between keeps to one session for the transaction.
 	for _, set := range []string{"enable_seqscan = off", "jit = off", "plan_cache_mode = force_generic_plan"} {
 		if _, err := tx.Exec(ctx, "set local "+set); err != nil {
 			return last, fmt.Errorf("settle the session: %w", err)
 		}
 	}
-	if _, err := conn.PgConn().Prepare(ctx, againName, againSQL, nil); err != nil {
-		return last, fmt.Errorf("prepare to read deliveries: %w", err)
-	}
-	defer func() { _ = conn.PgConn().Deallocate(context.WithoutCancel(ctx), againName) }()
 	n, place := split(from)
 	if place == lastPlace {
 		n, place = n+1, 0
@@ -133,12 +129,17 @@ where d.n > s.base >> 24 and d.n >= $1::int8 and ($2::int8 = 0 or d.n <= $2::int
 func (r *Reader) again(ctx context.Context, conn *pgx.Conn, d *deliverer, some []recordedDelivery, first int64, place int) (err error) {
 	p := conn.PgConn().StartPipeline(ctx)
 	defer func() { err = errors.Join(err, p.Close()) }()
+	// Parsed and planned once for all of them.
+	p.SendPrepare("", againSQL, nil)
 	for _, one := range some {
-		p.SendQueryPrepared(againName, [][]byte{[]byte(one.s1.text), []byte(one.after.xmax), []byte(one.after.running), []byte(one.s1.xmax)}, nil, binaryResult)
+		p.SendQueryPrepared("", [][]byte{[]byte(one.s1.text), []byte(one.after.xmax), []byte(one.after.running), []byte(one.s1.xmax)}, nil, binaryResult)
 	}
 	p.SendPipelineSync()
 	if err := p.Flush(); err != nil {
 		return err
+	}
+	if _, err := p.GetResults(); err != nil {
+		return fmt.Errorf("prepare to read deliveries: %w", err)
 	}
 	for _, one := range some {
 		result, err := p.GetResults()

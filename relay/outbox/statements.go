@@ -52,7 +52,6 @@ const (
 	beginName  = "pgrelay_begin"
 	commitName = "pgrelay_commit"
 	recordName = "pgrelay_record"
-	againName  = "pgrelay_again"
 	rowsName   = "pgrelay_rows"
 	sleepName  = "pgrelay_sleep"
 	wakeName   = "pgrelay_wake"
