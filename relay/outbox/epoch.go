@@ -95,7 +95,7 @@ func (r *Reader) beginEpoch(ctx context.Context, reason string, s state) error {
 			return err
 		}
 	}
-	if s.epoch > 0 && s.sameServer { // before the first, and on another server, nothing was kept from being captured
+	if s.closed || s.epoch > 0 && s.sameServer { // before the first, and on another server, all was captured
 		if err := r.awaitWriters(ctx); err != nil {
 			return err
 		}
