@@ -44,10 +44,10 @@ func (a *analyzer) refuse(pos int, reason, hint string) {
 	panic(stop{&Error{Position: pos, Reason: reason, Hint: hint, Refused: true}})
 }
 
-// fault ends the analysis with an error that a constant raises.
-func (a *analyzer) fault(pos int, f *Fault) {
+// fault ends the analysis with an error that a constant raises; the hint is for one that Postgres may not raise.
+func (a *analyzer) fault(pos int, f *Fault, hint string) {
 	if f.inexact() {
-		a.refuse(pos, f.Message, "")
+		a.refuse(pos, f.Message, hint)
 	}
 	a.reject(pos, "%s", f.Message)
 }
@@ -116,7 +116,7 @@ func (a *analyzer) unsupported(raw *pg.Node) *node {
 	case *pg.Node_RowExpr:
 		a.refuse(pos(n.RowExpr.Location), "rows are not supported", "compare column by column")
 	}
-	a.refuse(0, "an expression of this form is not supported: "+strings.TrimPrefix(fmt.Sprintf("%T", raw.GetNode()), "*pg_query.Node_"), "")
+	a.refuse(0, "an expression of this form is not supported: "+strings.TrimPrefix(fmt.Sprintf("%T", raw.GetNode()), "*pg_query.Node_"), "write it with the operators and functions of one row's values")
 	return nil
 }
 
@@ -151,7 +151,7 @@ func (a *analyzer) constant(c *pg.A_Const) *node {
 	case *pg.A_Const_Sval:
 		n.typ, n.value = oidUnknown, datum{s: v.Sval.Sval}
 	case *pg.A_Const_Bsval:
-		a.refuse(n.pos, "bit strings are not supported", "")
+		a.refuse(n.pos, "bit strings are not supported", "keep the bits in a column of type boolean each, or of type integer with the operator &")
 	default:
 		n.typ, n.value = oidUnknown, datum{null: true}
 	}
@@ -179,10 +179,10 @@ func (a *analyzer) decimal(at int, text string) (uint32, datum) {
 	}
 	value, fault := numericIn(text)
 	if fault != nil {
-		a.fault(at, fault)
+		a.fault(at, fault, hintDigits)
 	}
 	if len(value.s) > maxLiteral {
-		a.refuse(at, "a number of this many digits makes each row costly", "")
+		a.refuse(at, "a number of this many digits makes each row costly", hintDigits)
 	}
 	return oidNumeric, value
 }
@@ -193,6 +193,7 @@ func (a *analyzer) column(ref *pg.ColumnRef) *node {
 		a.refuse(at, "a qualified name is not supported", "write the column's name alone")
 	}
 	name := ref.Fields[0].GetString_().Sval
+	a.oneMeaning(name, at)
 	if i := a.relation.Column(name); i >= 0 && !a.options.hides(i) {
 		n := &node{kind: kindColumn, typ: a.relation.Columns[i].Type.OID, typmod: -1, pos: at, number: i}
 		if a.types.get(n.typ).collatable {
@@ -204,6 +205,14 @@ func (a *analyzer) column(ref *pg.ColumnRef) *node {
 		return a.made(&node{kind: kindClaims, typ: oidJSONB, pos: at})
 	}
 	panic(stop{&Error{Position: at, Reason: "column " + strconv.Quote(name) + " does not exist", Hint: a.columnHint(name)}})
+}
+
+// oneMeaning refuses the name claims where a column has it too: whoever writes the rows would write who may see them.
+func (a *analyzer) oneMeaning(name string, at int) {
+	if i := a.relation.Column(name); name == "claims" && a.options.Claims && i >= 0 && !a.options.hides(i) {
+		a.refuse(at, a.relation.Name+" has a column claims, and so the name would mean the row's value and not the token's",
+			"give the column another name: of a foreign table by options (column_name 'claims')")
+	}
 }
 
 func (a *analyzer) columnHint(name string) string {
@@ -229,7 +238,7 @@ func (a *analyzer) param(ref *pg.ParamRef) *node {
 func (a *analyzer) typeParam(n *node, target uint32) *node {
 	t := a.types.get(target)
 	if t.opaque {
-		a.refuse(n.pos, "parameters of type "+t.display+" are not supported", "")
+		a.refuse(n.pos, "parameters of type "+t.display+" are not supported", "compare a column of one of Postgres' own types")
 	}
 	if have := a.params[n.number]; have != oidUnknown && have != target {
 		a.reject(n.pos, "inconsistent types deduced for parameter $%d: %s and %s", n.number+1, a.types.display(have), a.types.display(target))
@@ -278,7 +287,7 @@ func (a *analyzer) logic(b *pg.BoolExpr) *node {
 func (a *analyzer) nullTest(t *pg.NullTest) *node {
 	arg := a.expr(t.Arg)
 	if a.types.get(a.types.baseOf(arg.typ)).category == 'C' {
-		a.refuse(arg.pos, "IS NULL of a row depends on its fields, which are not known here", "")
+		a.refuse(arg.pos, "IS NULL of a row depends on its fields, which are not known here", "compare columns of their own")
 	}
 	if arg.kind == kindParam && arg.typ == oidUnknown {
 		a.reject(arg.pos, "could not determine data type of parameter $%d", arg.number+1)
@@ -375,7 +384,7 @@ func (a *analyzer) subscript(ind *pg.A_Indirection) *node {
 		case elem == 0:
 			a.refuse(base.pos, "subscripts are supported for arrays alone", "of jsonb, write -> and ->>")
 		case index.IsSlice:
-			a.refuse(base.pos, "a slice of an array is not supported", "")
+			a.refuse(base.pos, "a slice of an array is not supported", "compare single elements, or the array by @> and &&")
 		}
 		at := a.expr(index.Uidx)
 		if at.typ != oidUnknown && !a.types.canCoerce([]uint32{at.typ}, []uint32{oidInt4}, assignment) {

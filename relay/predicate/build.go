@@ -146,7 +146,7 @@ func (b *builder) compose(n *node) evaluate {
 // column reads a column's text. Text-like ones are taken as they are.
 func (b *builder) column(n *node) evaluate {
 	i := n.number
-	if textual(b.baseOf(n.typ)) || b.get(b.baseOf(n.typ)).kind == 'e' {
+	if textual(b.baseOf(n.typ)) || b.citext(n.typ) || b.get(b.baseOf(n.typ)).kind == 'e' {
 		return func(row []relay.Value, w *work) (datum, *Fault) {
 			v := &row[i]
 			if v.Kind != relay.ValueText {
@@ -205,7 +205,7 @@ func (b *builder) implementation(n *node) any {
 		f = m(b, n)
 	}
 	if f == nil {
-		b.refuse(n, "this function or operator is not supported: "+n.call.name, hintCompute)
+		b.refuse(n, "this function or operator is not supported: "+n.call.name, wayOf(n.call.name))
 	}
 	return f
 }
@@ -231,7 +231,7 @@ func (b *builder) call(n *node) evaluate {
 	case fnNw:
 		return b.callN(f, n)
 	}
-	b.refuse(n, "this function or operator is not supported: "+n.call.name, hintCompute)
+	b.refuse(n, "this function or operator is not supported: "+n.call.name, wayOf(n.call.name))
 	return nil
 }
 
@@ -315,7 +315,7 @@ func (b *builder) viaIO(n *node) evaluate {
 	x := b.value(n.args[0])
 	write, read := b.output(n.args[0].typ), b.input(n.typ)
 	if write == nil || read == nil {
-		b.refuse(n, "the cast of "+b.display(n.args[0].typ)+" to "+b.display(n.typ)+" is not supported", hintCompute)
+		b.refuse(n, "the cast of "+b.display(n.args[0].typ)+" to "+b.display(n.typ)+" is not supported", hintColumn)
 	}
 	steps := 1
 	if source := n.args[0].typ; !b.fixed(source) && !textual(b.baseOf(source)) {
@@ -382,7 +382,7 @@ func (b *builder) equal(n *node) fn2w {
 			return boolean(f.op.holds(f.cmp(x, y))), nil
 		}
 	}
-	b.refuse(n, "this operator is not supported here: "+n.call.name, hintCompute)
+	b.refuse(n, "this operator is not supported here: "+n.call.name, wayOf(n.call.name))
 	return nil
 }
 

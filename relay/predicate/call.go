@@ -94,7 +94,7 @@ func (a *analyzer) word(n *node) {
 	}
 	first := n.args[0]
 	if _, fault := implementations[n.call.name].(fn2)(first.value, datum{}); fault != nil {
-		a.refuse(first.pos, fault.Message, "")
+		a.refuse(first.pos, fault.Message, wayOfWord(n.call.name))
 	}
 }
 
@@ -105,7 +105,7 @@ func (a *analyzer) callable(n *node) {
 	}
 	a.collated(n)
 	if _, ok := implementations[n.call.name]; !ok {
-		a.refuse(n.pos, "this function or operator is not supported: "+n.call.name, "")
+		a.refuse(n.pos, "this function or operator is not supported: "+n.call.name, wayOf(n.call.name))
 	}
 	a.word(n)
 }

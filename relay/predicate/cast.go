@@ -14,9 +14,13 @@ func (a *analyzer) cast(c *pg.TypeCast) *node {
 	} else {
 		n = a.expr(c.Arg)
 	}
-	a.castable(n, target, explicit)
 	at := pos(c.Location)
-	n = a.coerce(n, target, explicit)
+	if a.types.citext(n.typ) && (target == oidText || target == oidVarchar) {
+		n = a.made(&node{kind: kindRelabel, typ: target, pos: n.pos, args: []*node{n}})
+	} else {
+		a.castable(n, target, explicit)
+		n = a.coerce(n, target, explicit)
+	}
 	if mod >= 0 {
 		n = a.length(n, target, mod, at)
 	}
@@ -27,7 +31,7 @@ func (a *analyzer) castable(n *node, target uint32, context byte) {
 	a.plain(n)
 	if n.typ != oidUnknown && !a.types.canCoerce([]uint32{n.typ}, []uint32{target}, context) {
 		if a.types.newerCast(n.typ, target) {
-			a.refuse(n.pos, "Postgres has a cast of "+a.types.display(n.typ)+" to "+a.types.display(target)+" from 18 on", "")
+			a.refuse(n.pos, "Postgres has a cast of "+a.types.display(n.typ)+" to "+a.types.display(target)+" from 18 on", "compare the values without the cast")
 		}
 		a.reject(n.pos, "cannot cast type %s to %s", a.types.display(n.typ), a.types.display(target))
 	}
@@ -69,7 +73,7 @@ func (a *analyzer) length(n *node, target uint32, mod int32, at int) *node {
 func (a *analyzer) typeName(t *pg.TypeName) (uint32, int32) {
 	at := pos(t.Location)
 	if t.Setof || t.PctType {
-		a.refuse(at, "this type is not supported", "")
+		a.refuse(at, "this type is not supported", "write the type's name alone")
 	}
 	var parts []string
 	for _, n := range t.Names {
@@ -80,7 +84,7 @@ func (a *analyzer) typeName(t *pg.TypeName) (uint32, int32) {
 		a.noType(at, parts)
 	}
 	if found.kind == 'p' {
-		a.refuse(at, "type "+found.display+" is not a type of values", "")
+		a.refuse(at, "type "+found.display+" is not a type of values", "write one of Postgres' own types")
 	}
 	oid, mod := found.oid, a.modifier(found, t.Typmods, at)
 	if len(t.ArrayBounds) > 0 {
@@ -129,7 +133,7 @@ func (a *analyzer) modifier(t *typ, raw []*pg.Node, at int) int32 {
 	for _, r := range raw {
 		c := r.GetAConst()
 		if c == nil || c.GetIval() == nil && c.Isnull {
-			a.refuse(at, "type modifiers must be simple constants", "")
+			a.refuse(at, "type modifiers must be simple constants", "write whole numbers")
 		}
 		mods = append(mods, c.GetIval().GetIval())
 	}

@@ -119,7 +119,14 @@ func (a *analyzer) relabels(source, target uint32) bool {
 
 // plain refuses an expression of a type whose casts and operators aren't known here.
 func (a *analyzer) plain(n *node) {
-	if t := a.types.get(n.typ); t.opaque {
+	t := a.types.get(n.typ)
+	if t.kind == 'm' {
+		a.refuse(n.pos, "multiranges are not supported", "compare a column of type range, or keep the ranges' ends in columns of their own")
+	}
+	if t.opaque && a.types.citext(n.typ) {
+		a.refuse(n.pos, "the comparisons of citext depend on a locale that is not evaluated here", `cast it to text: email::text = …, or lower(email::text collate "C") = …`)
+	}
+	if t.opaque {
 		a.refuse(n.pos, "the casts and operators of type "+t.display+" are not known here", "compare a column of one of Postgres' own types")
 	}
 }
@@ -167,7 +174,7 @@ func (a *analyzer) toOID(source, target uint32, at int) (callee, bool) {
 		return oid != oidOID && t.category == 'N' && strings.HasPrefix(t.name, "reg")
 	}
 	if alias(source) || alias(target) {
-		a.refuse(at, "types that stand for objects of the catalog are not supported", "")
+		a.refuse(at, "types that stand for objects of the catalog are not supported", "compare the oid or the name, kept in a column of that type")
 	}
 	switch {
 	case target == oidOID && (source == oidInt4 || source == oidInt2):
@@ -213,14 +220,14 @@ func (a *analyzer) coerceUnknown(n *node, target uint32) *node {
 func (a *analyzer) literal(n *node, target uint32) datum {
 	read := a.types.input(target)
 	if read == nil {
-		a.refuse(n.pos, "literals of type "+a.types.display(target)+" are not supported", "")
+		a.refuse(n.pos, "literals of type "+a.types.display(target)+" are not supported", a.types.wayOfType(target))
 	}
 	value, fault := read(n.value.s)
 	if fault != nil {
-		a.fault(n.pos, fault)
+		a.fault(n.pos, fault, hintForm)
 	}
 	if a.types.baseOf(target) == oidNumeric && len(value.s) > maxLiteral {
-		a.refuse(n.pos, "a number of this many digits makes each row costly", "")
+		a.refuse(n.pos, "a number of this many digits makes each row costly", hintDigits)
 	}
 	return value
 }

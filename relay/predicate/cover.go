@@ -177,7 +177,7 @@ func (c coverer) fails(n *node) bool {
 func (t *types) textTells(column, value uint32) bool {
 	column, value = t.baseOf(column), t.baseOf(value)
 	integer := func(oid uint32) bool { return oid == oidInt2 || oid == oidInt4 || oid == oidInt8 || oid == oidOID }
-	text := func(oid uint32) bool { return oid == oidText || oid == oidVarchar }
+	text := func(oid uint32) bool { return oid == oidText || oid == oidVarchar || t.citext(oid) }
 	switch {
 	case integer(column):
 		return integer(value)

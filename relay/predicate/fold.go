@@ -67,7 +67,7 @@ func (a *analyzer) compute(n *node) *node {
 	b.work = a.work
 	value, fault := b.value(n)(nil, b.work)
 	if fault != nil {
-		a.fault(n.pos, fault)
+		a.fault(n.pos, fault, "write the value itself instead of an expression of constants")
 	}
 	return constantOf(n, value)
 }

@@ -169,7 +169,9 @@ func placePoint(sign, digits string, scale int) (datum, *Fault) {
 
 // numberFault is that of a text that is no decimal number; one of the newer forms may be one.
 func numberFault(s, typeName string) *Fault {
-	if strings.ContainsAny(s, "xXoObB_ \t\n\v\f\r") && strings.ContainsAny(s, "0123456789") {
+	digits := strings.TrimLeft(s, "+-")
+	based := len(digits) > 2 && digits[0] == '0' && strings.IndexByte("xob", digits[1]|0x20) >= 0 && strings.Trim(strings.ToLower(digits[2:]), "0123456789abcdef_") == ""
+	if based || strings.Contains(s, "_") && strings.Trim(digits, "0123456789_.eE+-") == "" {
 		return inexact("Postgres 15 and 16 read this number differently")
 	}
 	return syntax(typeName)

@@ -40,7 +40,7 @@ func (a *analyzer) operatorName(e *pg.A_Expr) string {
 	if len(e.Name) == 2 && e.Name[0].GetString_().GetSval() == "pg_catalog" || len(e.Name) == 1 {
 		return e.Name[len(e.Name)-1].GetString_().GetSval()
 	}
-	a.refuse(pos(e.Location), "operators of other schemas are not supported", "")
+	a.refuse(pos(e.Location), "operators of other schemas are not supported", "use Postgres' own operators")
 	return ""
 }
 
@@ -136,7 +136,7 @@ func (a *analyzer) anyAll(name string, useOr bool, left, right *node, at int) *n
 	}
 	array := a.types.arrayOf(declared[1])
 	if array == 0 {
-		a.refuse(at, "arrays of arrays are not supported here", "")
+		a.refuse(at, "arrays of arrays are not supported here", "compare with the elements of one array")
 	}
 	args := []*node{a.coerce(left, declared[0], implicit), a.coerce(right, array, implicit)}
 	n := &node{kind: kindAnyAll, flag: useOr, typ: oidBool, typmod: -1, pos: at, args: args, call: r.proc.call}

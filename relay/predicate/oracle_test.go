@@ -312,6 +312,9 @@ func (w *world) compare(t *testing.T, text string, count *tally) bool {
 	var e *Error
 	if errors.As(err, &e) {
 		switch {
+		case e.Refused && e.Hint == "":
+			t.Errorf("%s\nrefused without a way out: %v", text, e)
+			return false
 		case e.Refused:
 			count.outcomes["predicate refused"]++
 			count.refusals[e.Reason]++

@@ -13,7 +13,8 @@ import (
 
 // Options say what a predicate may read and how large it may be. The zero value is a rule's, without claims.
 type Options struct {
-	// Claims: the name claims is the token's payload, a jsonb. A column of that name hides it.
+	// Claims: the name claims is the token's payload, a jsonb. Where a column has that name too, a text that says it is
+	// refused.
 	Claims bool
 	// Params is how many parameters there are, $1 to $n; their types come from their context.
 	Params int
@@ -132,40 +133,54 @@ func parse(text string, options Options) (*pg.Node, error) {
 	if !utf8.ValidString(text) || strings.ContainsRune(text, 0) {
 		return nil, &Error{Reason: "the text is not UTF-8 without zero bytes"}
 	}
-	target, err := parseTarget(prefix+text, text)
+	target, err := parseTarget(text, "", "")
 	if err != nil {
 		return nil, err
 	}
-	// What stands in parentheses must be the whole of it: no second statement, nothing after the expression.
-	if _, err := parseTarget(prefix+"("+text+"\n)", text); err != nil {
-		return nil, &Error{Position: len(text), Reason: "the text is more than an expression"}
+	// What stands in parentheses must be the whole of it: no second statement, nothing after the expression. A word behind it
+	// would else name it: "paid and" is a column paid, called and.
+	if _, err := parseTarget(text, "(", "\n)"); err != nil {
+		return nil, err
 	}
-	return target, nil
+	if target.Name != "" || len(target.Indirection) > 0 || target.Val == nil {
+		return nil, errMore
+	}
+	return target.Val, nil
 }
 
-func parseTarget(statement, text string) (*pg.Node, error) {
-	result, err := pg.Parse(statement)
+var errMore = &Error{Reason: "the text is more than an expression", Hint: "write what would stand behind WHERE"}
+
+func parseTarget(text, open, shut string) (*pg.ResTarget, error) {
+	result, err := pg.Parse(prefix + open + text + shut)
 	if err != nil {
-		e := &Error{Reason: err.Error()}
-		if at, ok := cursor(err); ok {
-			e.Position = byteOffset(text, at-1-len(prefix))
-		}
-		return nil, e
+		return nil, syntaxError(err, text, len(prefix)+len(open))
 	}
 	if len(result.Stmts) != 1 {
 		return nil, &Error{Reason: "the text is not one expression"}
 	}
 	s := result.Stmts[0].GetStmt().GetSelectStmt()
+	if s != nil && len(s.TargetList)+len(s.FromClause) == 0 && s.WhereClause == nil && s.Larg == nil {
+		return nil, &Error{Reason: "the text is empty", Hint: "write true for all rows"}
+	}
 	if s == nil || len(s.TargetList) != 1 || len(s.FromClause)+len(s.GroupClause)+len(s.WindowClause)+len(s.SortClause)+
 		len(s.LockingClause)+len(s.ValuesLists)+len(s.DistinctClause) > 0 || s.WhereClause != nil || s.HavingClause != nil || s.LimitCount != nil ||
 		s.LimitOffset != nil || s.IntoClause != nil || s.WithClause != nil || s.Larg != nil || s.Rarg != nil {
-		return nil, &Error{Reason: "the text is more than an expression", Hint: "write what would stand behind WHERE"}
+		return nil, errMore
 	}
-	target := s.TargetList[0].GetResTarget()
-	if target.Name != "" || len(target.Indirection) > 0 || target.Val == nil {
-		return nil, &Error{Reason: "the text is more than an expression", Hint: "write what would stand behind WHERE"}
+	return s.TargetList[0].GetResTarget(), nil
+}
+
+// syntaxError is the parser's error, with its place in the text, which the parser saw behind so many bytes.
+func syntaxError(err error, text string, before int) *Error {
+	e := &Error{Reason: err.Error()}
+	at, ok := cursor(err)
+	if !ok {
+		return e
 	}
-	return target.Val, nil
+	if e.Position = byteOffset(text, at-1-before); e.Position == len(text) {
+		e.Reason = "syntax error at end of input"
+	}
+	return e
 }
 
 // byteOffset turns a number of characters into one of bytes.

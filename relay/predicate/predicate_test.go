@@ -59,10 +59,29 @@ func TestRefused(t *testing.T) {
 		{"paid) or (paid", 4, false, "syntax error", ""},
 		{"paid; select true", 0, false, "not one expression", ""},
 		{"paid from orders", 0, false, "more than an expression", "WHERE"},
-		{"paid x", 0, false, "more than an expression", "WHERE"},
+		{"paid x", 5, false, `syntax error at or near "x"`, ""},
+		{"id = 1 and", 10, false, "syntax error at end of input", ""},
+		{"id = 1 and or paid", 11, false, `syntax error at or near "or"`, ""},
+		{"id = 1 limit", 12, false, "syntax error at end of input", ""},
 		{"paid, paid", 0, false, "more than an expression", "WHERE"},
 		{"paid union select true", 0, false, "more than an expression", "WHERE"},
-		{"", 0, false, "", ""},
+		{"", 0, false, "empty", "true"},
+		{" -- nothing", 0, false, "empty", "true"},
+		{"amount > '500x'", 9, false, "invalid input syntax for type numeric", ""},
+		{"amount > '1_000'", 9, true, "Postgres 15 and 16", "prints"},
+		{"n > '0x1F'", 4, true, "Postgres 15 and 16", "prints"},
+		{"n > '0x1g'", 4, false, "invalid input syntax for type integer", ""},
+		{"encode('a', 'hex') = status", 0, true, "binary_encode", "literal"},
+		{"format('%s', n) = 'a'", 0, true, "text_format", "||"},
+		{"translate(status, 'a', 'b') = 'a'", 0, true, "translate", "replace"},
+		{"ascii(status) = 1", 0, true, "ascii", "left"},
+		{"to_char(created, 'YYYY') = '2024'", 0, true, "to_char", "extract"},
+		{"created at time zone 'Europe/Berlin' > '2024-01-01'", 21, true, "time zones", "'UTC'"},
+		{"info @? '$.a'", 8, true, "jsonpath", "@>"},
+		{"info @@ '$.a == 1'", 8, true, "jsonpath", "@>"},
+		{"'08:00:2b:01:02:03'::macaddr = '08:00:2b:01:02:03'", 0, true, "macaddr", "column"},
+		{"b'1' = b'1'", 0, true, "bit strings", "boolean"},
+		{"'1'::money = 1::money", 0, true, "money", "numeric"},
 		{"n = $4", 4, false, "no parameter $4", ""},
 		{"$1 is null", 0, false, "could not determine data type of parameter $1", ""},
 		{"info < info", 5, true, "not supported: jsonb_lt", ""},
@@ -245,4 +264,50 @@ func TestConcurrent(t *testing.T) {
 		})
 	}
 	wg.Wait()
+}
+
+// TestOtherTypes: columns of an extension's type, of a multirange and of the token's name.
+func TestOtherTypes(t *testing.T) {
+	r := orders()
+	r.Columns = append(r.Columns,
+		relay.Column{Name: "email", Source: "mail", TypeName: "public.citext", Type: &relay.Type{OID: 20005, Name: "public.citext", Kind: relay.KindBase, Extension: true}},
+		relay.Column{Name: "spans", Source: "spans", TypeName: "int4multirange", Type: &relay.Type{OID: 4451, Name: "int4multirange", Kind: relay.KindMultirange}})
+	row := append(order1(), textRow("Ann@x.org", "{[1,3)}")...)
+	claimed := *r
+	claimed.Columns = append(claimed.Columns[:len(claimed.Columns):len(claimed.Columns)], relay.Column{Name: "claims", Source: "claims", TypeName: "jsonb", Type: r.Columns[8].Type})
+	for _, c := range []struct {
+		of         *relay.Relation
+		text       string
+		want       Truth
+		sql        string
+		refused    string
+		wayOut     string
+		withClaims bool
+	}{
+		{r, "email::text = 'Ann@x.org'", True, "(mail::pg_catalog.text operator(pg_catalog.=) $1::text)", "", "", true},
+		{r, "email::text = 'ann@x.org'", False, "(mail::pg_catalog.text operator(pg_catalog.=) $1::text)", "", "", true},
+		{r, `lower(email::varchar collate "C") = 'ann@x.org' and email is not null`, True, "(mail::pg_catalog.text is not null)", "", "", true},
+		{r, "email = 'ann@x.org'", Failed, "", "citext", "email::text", true},
+		{r, "spans @> 5", Failed, "", "multiranges", "range", true},
+		{&claimed, "claims ->> 'sub' = 'x'", Failed, "", "has a column claims", "column_name", true},
+		{&claimed, "claims ->> 'a' = 'x'", Null, "((claims operator(pg_catalog.->>) $1::text) operator(pg_catalog.=) $2::text)", "", "", false},
+		{&claimed, "n = 7", True, "(n operator(pg_catalog.=) $1::integer)", "", "", true},
+	} {
+		p, err := Compile(c.text, c.of, Options{Claims: c.withClaims})
+		var e *Error
+		if errors.As(err, &e) || c.refused != "" {
+			if e == nil || c.refused == "" || !e.Refused || !strings.Contains(e.Reason, c.refused) || !strings.Contains(e.Hint, c.wayOut) {
+				t.Errorf("%s: got %+v", c.text, e)
+			}
+			continue
+		}
+		b, err := p.Bind(json.RawMessage("{}"), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, fault := b.Eval(append(row, relay.Value{Kind: relay.ValueNull}))
+		if sql, _ := b.SafeSQL(1); got != c.want || sql != c.sql {
+			t.Errorf("%s: got %v %v and %s, want %v and %s", c.text, got, fault, sql, c.want, c.sql)
+		}
+	}
 }

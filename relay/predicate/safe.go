@@ -64,6 +64,9 @@ func (w *safeWriter) write(n *node) (string, bool) {
 	}
 	switch n.kind {
 	case kindColumn:
+		if w.citext(n.typ) {
+			return relay.Ident(w.relation.Columns[n.number].Source) + "::pg_catalog.text", true
+		}
 		return relay.Ident(w.relation.Columns[n.number].Source), !w.get(w.baseOf(n.typ)).opaque
 	case kindRelabel:
 		return w.write(n.args[0])

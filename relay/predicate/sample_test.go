@@ -24,7 +24,7 @@ var samples = []sample{
 	}},
 	{"float4", "f4", []string{"0", "1", "-1.5", "NaN", "Infinity", "-Infinity", "3.4e38", "1e-45", "0.1", "100", "-0"}},
 	{"float8", "f8", []string{"0", "1", "-1.5", "NaN", "Infinity", "-Infinity", "1.7e308", "5e-324", "0.1", "1e15", "2.5", "-0", "1e-5", "100"}},
-	{"text", "t", []string{"", "a", "abc", "ABC", "a%b", `a\b`, "äöü", "1", "100", "open", " x ", "null", "a_c", "日本語", "t", "2024-02-29", "k", "b"}},
+	{"text", "t", []string{"", "a", "abc", "ABC", "a%b", `a\b`, "äöü", "1", "100", "open", " x ", "null", "a_c", "日本語", "t", "2024-02-29", "k", "b", "0x1F", "1_000", "500x", "1 2"}},
 	{"varchar(10)", "v", []string{"", "a", "abc", "open", "ab  ", "1", "äöü"}},
 	{"char(5)", "c", []string{"", "a", "abc", "ab", "open", "1", "ä"}},
 	{"uuid", "u", []string{"00000000-0000-0000-0000-000000000000", "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11", "ffffffff-ffff-ffff-ffff-ffffffffffff"}},

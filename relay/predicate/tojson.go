@@ -213,9 +213,3 @@ func (t *types) safeJSON(oid uint32) bool {
 	}
 	return oid != oidJSON
 }
-
-// The ways out of what is refused for a type or a function.
-const (
-	hintColumn  = "keep what is to be compared in a column of another type"
-	hintCompute = "keep the result in a column of the table, by a trigger or a stored generated column, and compare that"
-)

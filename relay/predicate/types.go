@@ -50,6 +50,8 @@ func (t *types) add(r *relay.Type) {
 	t.add(r.Base)
 	t.add(r.Element)
 	switch {
+	case r.Extension && strings.HasSuffix(r.Name, ".citext"):
+		n.category, n.collatable = 'S', true
 	case r.Element != nil:
 		e := t.get(r.Element.OID)
 		n.category, n.elem, n.collatable, n.opaque = 'A', e.oid, e.collatable, e.opaque
@@ -63,6 +65,13 @@ func (t *types) add(r *relay.Type) {
 	case r.Kind == relay.KindRange || r.Kind == relay.KindMultirange:
 		n.category = 'R'
 	}
+}
+
+// citext tells of the extension's type, whose values are texts and whose cast to text leaves them as they are.
+// https://www.postgresql.org/docs/current/citext.html
+func (t *types) citext(oid uint32) bool {
+	own := t.own[t.baseOf(oid)]
+	return own != nil && own.opaque && own.category == 'S' && own.elem == 0
 }
 
 // get returns the type; one that nobody entered is opaque.
