@@ -21,7 +21,7 @@ import (
 type doctorCmd struct {
 	warehouseFlags
 	JSON            bool          `name:"json" help:"Print one JSON object."`
-	Ignore          []string      `help:"Checks whose findings are left out, separated by commas; --json shows the names." placeholder:"CHECK"`
+	Ignore          []string      `help:"Checks whose findings are left out, by the names below, separated by commas." placeholder:"CHECK"`
 	RetainedBytes   int64         `default:"4294967296" help:"Bytes of WAL that a slot may keep; past half of it there is a warning."`
 	LongTransaction time.Duration `default:"5m" help:"How long a transaction may hold slots back."`
 	Timeout         time.Duration `default:"2m" help:"How long all of it may take."`
@@ -29,8 +29,12 @@ type doctorCmd struct {
 
 // Help is the long text.
 func (doctorCmd) Help() string {
-	return `Looks at the warehouse, every database behind it and the stored rules. It writes nothing, reads catalogs and statistics
-alone, takes no lock that a writer meets, and no relay need run.
+	var checks strings.Builder
+	for _, name := range doctor.Checks() {
+		fmt.Fprintf(&checks, "\n  %-30s %s", name, doctor.Finds(name))
+	}
+	return `Looks at the warehouse, every database behind it and the stored rules. It writes nothing, reads catalogs,
+statistics, the rules and the relay's own schema alone, takes no lock that a writer meets, and no relay need run.
 
   PGRELAY_WAREHOUSE=postgres://… pgrelay doctor
 
@@ -41,7 +45,8 @@ alone, takes no lock that a writer meets, and no relay need run.
 Under each finding stands what mends it: SQL for the database of the source that is named, or a setting.
 
 Exit status 0 where there is no error and no warning, 1 where there is one, 2 where the warehouse couldn't be looked at.
---json has for each finding: severity, check, source, object, problem, remedy.`
+--json has for each finding: severity, check, source, object, problem, remedy. It finds:
+` + checks.String()
 }
 
 // The exit statuses.

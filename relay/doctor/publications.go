@@ -189,8 +189,11 @@ func judgePublicationTables(p *place) (f findings) {
 			name = p.source.Publications()[1]
 		}
 		if !slices.Contains(t.publications, name) && (t.identified() || wanted[oid].InsertOnly) {
-			f.add(Error, "table "+t.name(), fmt.Sprintf("alter publication %s add table only %s;", relay.Ident(name), t.name()),
-				fmt.Sprintf("publication %s lacks it: its changes are missed until the relay adds it, which takes the table's owner", relay.Ident(name)))
+			severity, problem := Error, fmt.Sprintf("publication %s lacks it, and role %s may not add it: its changes are missed", relay.Ident(name), relay.Ident(p.role.name))
+			if p.publishes() {
+				severity, problem = Info, fmt.Sprintf("publication %s lacks it: the relay adds it at its next look", relay.Ident(name))
+			}
+			f.add(severity, "table "+t.name(), fmt.Sprintf("alter publication %s add table only %s;", relay.Ident(name), t.name()), problem)
 		}
 	}
 	return f

@@ -22,7 +22,7 @@ type role struct {
 	database                    string
 }
 
-// mightyRoles let a member write, or reach the server's machine.
+// roleSQL: the predefined roles let a member write, end sessions, or reach the server's machine.
 // https://www.postgresql.org/docs/current/predefined-roles.html
 const roleSQL = `
 select r.rolname::text, r.rolsuper, r.rolcreatedb, r.rolcreaterole, r.rolbypassrls,

@@ -293,3 +293,38 @@ func TestHealthy(t *testing.T) {
 		})
 	})
 }
+
+// TestAllProvoked: every check has a condition here that makes it find something, or a test of its own.
+func TestAllProvoked(t *testing.T) {
+	provoked := map[string]bool{}
+	for _, name := range []string{
+		"unread", "long_transaction", // TestLocked
+		"wal_level", "max_replication_slots", "max_wal_senders", // TestRestart
+		"version",            // TestPure
+		"standby",            // TestStandby
+		"pooler",             // TestPooler
+		"encoding",           // TestEncoding
+		"clock",              // TestClock
+		"notification_queue", // TestQueue
+	} {
+		provoked[name] = true
+	}
+	for _, s := range sicknesses {
+		provoked[s.check] = true
+	}
+	for _, s := range far {
+		provoked[s.check] = true
+	}
+	for _, name := range Checks() {
+		if !provoked[name] {
+			t.Errorf("nothing provokes %s", name)
+		}
+		if Finds(name) == "" {
+			t.Errorf("%s doesn't say what it finds", name)
+		}
+		delete(provoked, name)
+	}
+	for name := range provoked {
+		t.Errorf("no check is called %s", name)
+	}
+}
