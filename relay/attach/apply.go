@@ -152,7 +152,11 @@ func problem(conn *pgx.Conn, err error) error {
 func (s *Step) run(ctx context.Context, conn *pgx.Conn, waiting func(attempt int, reason string)) error {
 	pause := firstPause
 	for attempt := 1; ; attempt++ {
-		err := s.attempt(ctx, conn, func(reason string) { waiting(attempt, reason) })
+		timeout := lockTimeout
+		if s.patient && attempt%4 == 0 {
+			timeout = patientTimeout
+		}
+		err := s.attempt(ctx, conn, timeout, func(reason string) { waiting(attempt, reason) })
 		if c := code(err); err == nil || c != lockNotAvailable && c != deadlockDetected && c != objectInUse {
 			return err
 		}
@@ -179,7 +183,7 @@ func sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-func (s *Step) attempt(ctx context.Context, conn *pgx.Conn, waiting func(string)) error {
+func (s *Step) attempt(ctx context.Context, conn *pgx.Conn, timeout string, waiting func(string)) error {
 	switch {
 	case s.work != nil:
 		return s.work(ctx, conn, waiting)
@@ -195,14 +199,14 @@ func (s *Step) attempt(ctx context.Context, conn *pgx.Conn, waiting func(string)
 	if s.proof != nil {
 		r = s.proof.pick(ctx, conn)
 	}
-	err := s.transaction(ctx, conn, true, r)
+	err := s.transaction(ctx, conn, timeout, true, r)
 	if s.proof == nil || err == nil || !errors.Is(err, errProof) {
 		return err
 	}
 	// What fails as it is has nothing to do with the change.
 	as := s.asItIs(ctx, conn)
 	if as != nil && code(as) == code(err) {
-		return s.transaction(ctx, conn, false, nil)
+		return s.transaction(ctx, conn, timeout, false, nil)
 	}
 	return err
 }
@@ -210,9 +214,9 @@ func (s *Step) attempt(ctx context.Context, conn *pgx.Conn, waiting func(string)
 // errProof tells that the application's writes would fail after the change.
 var errProof = errors.New("the application's UPDATE or DELETE would fail")
 
-func (s *Step) transaction(ctx context.Context, conn *pgx.Conn, proved bool, r *row) error {
+func (s *Step) transaction(ctx context.Context, conn *pgx.Conn, timeout string, proved bool, r *row) error {
 	return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, fmt.Sprintf("set local lock_timeout = '%s'", lockTimeout)); err != nil {
+		if _, err := tx.Exec(ctx, fmt.Sprintf("set local lock_timeout = '%s'", timeout)); err != nil {
 			return err
 		}
 		secrets := s.secrets
@@ -241,7 +245,8 @@ func (s *Step) asItIs(ctx context.Context, conn *pgx.Conn) error {
 
 const holderSQL = `
 select coalesce((select who from (
-  select 0 as rank, a.xact_start as since, format('process %s of %s%s, in a transaction since %s (%s)', a.pid, a.usename, nullif(', ' || a.application_name, ', '), a.xact_start::timestamptz(0), a.state) as who
+  select 0 as rank, a.xact_start as since, format('%s %s%s, in a transaction since %s%s', case when a.usename is null then a.backend_type else 'process' end, a.pid,
+    coalesce(' of ' || a.usename, '') || coalesce(nullif(', ' || a.application_name, ', '), ''), a.xact_start::timestamptz(0), ' (' || a.state || ')') as who
   from pg_locks l join pg_stat_activity a on a.pid = l.pid
   where l.relation = $1 and l.database = (select oid from pg_database where datname = current_database()) and l.granted and l.pid <> pg_backend_pid()
   union all

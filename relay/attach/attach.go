@@ -17,7 +17,9 @@ type planner struct {
 	cfg      Config
 	rules    []relay.Rule
 	rulesErr error
-	wanted   selection
+	// ruled: there is a table of rules.
+	ruled  bool
+	wanted selection
 	// distant are foreign tables to be captured in the warehouse.
 	distant []warehouse.ForeignTable
 	// made are the roles that plans before this one make, by server.
@@ -44,7 +46,8 @@ func prepare(ctx context.Context, cfg Config) (*planner, []*place, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	a := &planner{cfg: cfg, rules: looked.Rules, rulesErr: looked.RulesErr, wanted: selection{cfg.Tables, cfg.Schemas}, made: map[string]bool{}}
+	a := &planner{cfg: cfg, rules: looked.Rules, rulesErr: looked.RulesErr, ruled: looked.Warehouse.Rules.Source != "",
+		wanted: selection{cfg.Tables, cfg.Schemas}, made: map[string]bool{}}
 	if err := a.wanted.check(looked); err != nil {
 		return nil, nil, err
 	}
@@ -121,7 +124,7 @@ func (a *planner) fill(ctx context.Context, conn *pgx.Conn, p *Plan) error {
 			return err
 		}
 		if a.rulesErr != nil {
-			p.note(a.rulesErr.Error()+"; so which replica identities rules need isn't known", relay.Remedy(a.rulesErr))
+			p.Notes = append(p.Notes, Note{Text: a.rulesErr.Error() + "; so which replica identities rules need isn't known", Remedy: relay.Remedy(a.rulesErr), Undone: a.ruled})
 		}
 	}
 	if p.recorded() && !f.schema.attached {

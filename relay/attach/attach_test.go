@@ -216,7 +216,7 @@ func (h *house) letGo() {
 // refusedWhileConnected: detach changes nothing under a relay, and names its process.
 func refusedWhileConnected(t *testing.T, h *house) {
 	t.Helper()
-	pids := h.value("postgres", `select string_agg(active_pid::text, ' ') from pg_replication_slots where active_pid is not null`)
+	pids := h.value("postgres", `select string_agg(pid::text, ' ') from (select active_pid as pid from pg_replication_slots union select pid from pg_locks where locktype = 'advisory' and granted) p`)
 	before := h.dumps()
 	outcomes, err := attach.ApplyDetach(h.ctx, h.config(), h.tell)
 	must(t, err)
@@ -279,5 +279,34 @@ func TestOddNames(t *testing.T) {
 		if n := h.value("warehouse", `select count(*)::text from pg_roles where rolname = $1 and not rolreplication`, role); n != "1" {
 			t.Error("the role isn't as it was")
 		}
+	})
+}
+
+// TestHardened: where nobody may do anything by default, the role gets what it needs, and with it a relay serves; then it is
+// taken back.
+func TestHardened(t *testing.T) {
+	versions(t, func(t *testing.T, version int) {
+		h := newHouse(t, version, nil)
+		hard := `revoke all on database %s from public; revoke all on schema public from public;
+			revoke execute on function pg_control_system(), pg_current_snapshot(), pg_logical_emit_message(boolean, text, text), pg_current_wal_insert_lsn(), pg_copy_logical_replication_slot(name, name, boolean) from public`
+		if version >= 17 {
+			hard = strings.Replace(hard, "text, text)", "text, text, boolean)", 1)
+		}
+		h.database("profiles", `create table users (id int primary key, owner text); insert into users values (1, 'o1'), (2, 'o2'); alter table users enable row level security;
+			create policy none on users using (false);`+fmt.Sprintf(hard, "profiles"))
+		h.warehouse(fmt.Sprintf(hard, "warehouse")+`; revoke all on web_socket_event_system_events.rules from public; revoke all on schema web_socket_event_system_events from public`, "profiles")
+		h.rule("own", "profiles.users", "owner = 'o1'")
+		before := map[string]string{"profiles": h.dump("profiles"), "warehouse": h.dump("warehouse")}
+		h.attach()
+		url, stop := h.relay("pgrelay")
+		rows, leave := h.mirror(url, "profiles.users")
+		rows("profiles.users", 1)
+		h.exec("profiles", `update users set owner = 'o1'`)
+		rows("profiles.users", 2)
+		leave()
+		stop()
+		h.letGo()
+		h.detach(func(c *attach.Config) { c.DropRole = true })
+		h.sameDumps(before)
 	})
 }

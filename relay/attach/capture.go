@@ -120,7 +120,7 @@ func (w *work) planMember(ctx context.Context, c publication.Change) error {
 		if err != nil {
 			return err
 		}
-		s.busy, s.proof = &t, proof
+		s.busy, s.patient, s.proof = &t, true, proof // SHARE UPDATE EXCLUSIVE
 	}
 	w.plan.step(s)
 	return nil
@@ -150,7 +150,7 @@ func (w *work) release() {
 // planSlot plans the slot as the relay makes it, and says what stands in its way.
 func (w *work) planSlot(ctx context.Context) error {
 	if len(w.logical) == 0 {
-		return nil
+		return w.forgotten(ctx)
 	}
 	blocked, err := w.settings(ctx)
 	if err != nil {
@@ -174,6 +174,36 @@ func (w *work) planSlot(ctx context.Context) error {
 		w.plan.step(w.slotStep())
 	}
 	return nil
+}
+
+// forgotten plans to drop slots that no table is left for: the relay reads none then, and the server would keep WAL for them.
+func (w *work) forgotten(ctx context.Context) error {
+	gone := []uint32{}
+	for _, r := range w.trigger {
+		for _, l := range r.Leaves {
+			gone = append(gone, l.OID)
+		}
+	}
+	var left bool
+	err := w.conn.QueryRow(ctx, `select exists (select from pg_publication_rel m join pg_publication p on p.oid = m.prpubid where p.pubname = any($1) and not m.prrelid = any($2))`,
+		w.plan.place.source.Publications(), gone).Scan(&left)
+	if err != nil {
+		return fmt.Errorf("look for published tables: %w", err)
+	}
+	for _, s := range w.facts.slots {
+		switch {
+		case left || w.facts.publish == 0 || s.publication != w.facts.publish:
+		case s.pid != 0:
+			w.plan.note(fmt.Sprintf("slot %s is in use by process %d, though no table is left for it; attach again when that has ended, or the server keeps WAL for it", s.name, s.pid), "")
+		default:
+			w.plan.step(Step{Title: "replication slot " + s.name + " goes", Why: []string{"No table is captured logically any more, and the server keeps WAL for it."}, Statements: []string{dropSlot(s)}})
+		}
+	}
+	return nil
+}
+
+func dropSlot(s slot) string {
+	return fmt.Sprintf("select pg_drop_replication_slot(%s);", relay.Literal(s.name))
 }
 
 func (w *work) slotStep() Step {

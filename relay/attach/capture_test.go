@@ -79,11 +79,27 @@ func TestTriggers(t *testing.T) {
 		if got, want := captured("profiles"), "users keyless | notes"; got != want && got != "keyless users | notes" {
 			t.Errorf("captured by triggers | published: %s, want %s", got, want)
 		}
+		if n := h.value("orders", `select count(*)::text from pg_replication_slots where database = current_database()`); n != "0" {
+			t.Errorf("%s slots are left where nothing is captured logically any more", n)
+		}
 		conn, err := pgx.Connect(h.ctx, strings.Replace(h.as("pgrelay", rolePassword), "/warehouse", "/profiles", 1))
 		must(t, err)
 		_, err = conn.Exec(h.ctx, `select * from relay.status(); select * from relay.outbox`, pgx.QueryExecModeSimpleProtocol)
 		must(t, err)
 		must(t, conn.Close(h.ctx))
+		url, stop := h.relay("pgrelay")
+		rows, leave := h.mirror(url, "profiles.users", "profiles.keyless", "profiles.notes", "orders.orders")
+		rows("profiles.users", 34)
+		h.exec("profiles", `insert into users values (1001, 'o1', ''); update users set owner = 'o2' where id = 1; insert into keyless values (2), (3), (1); update keyless set n = 0 where n = 3; insert into notes values (1, 1)`)
+		h.exec("orders", `update orders set customer = 'c' where id = 1`)
+		rows("profiles.users", 34)
+		rows("profiles.keyless", 1)
+		rows("profiles.notes", 1)
+		rows("orders.orders", 1)
+		refusedWhileConnected(t, h)
+		leave()
+		stop()
+		h.letGo()
 		h.told = nil
 		if h.attach(trigger("profiles.users", "orders.orders", "profiles.keyless")); len(h.told) > 0 {
 			t.Errorf("again does %+v", h.told)

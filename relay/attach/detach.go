@@ -176,7 +176,7 @@ func (r *removal) slots(context.Context) error {
 			r.plan.note(fmt.Sprintf("slot %s is left: it belongs to another publication, which is there", s.name), "pgrelay detach --publication …")
 			continue
 		}
-		statements := []string{fmt.Sprintf("select pg_drop_replication_slot(%s);", relay.Literal(s.name))}
+		statements := []string{dropSlot(s)}
 		if r.forced {
 			statements = append([]string{fmt.Sprintf("select pg_terminate_backend(active_pid, 5000) from pg_replication_slots where slot_name = %s and active;", relay.Literal(s.name))}, statements...)
 		}

@@ -86,7 +86,9 @@ select r.oid is not null, coalesce(r.rolcanlogin, false),
   coalesce(r.rolbypassrls or r.rolsuper, false), coalesce(r.rolsuper, false),
   has_database_privilege(g.name, current_database(), 'CONNECT'),
   array(select 'pg_catalog.' || f from unnest(array['pg_control_system()', 'pg_control_checkpoint()', 'pg_is_in_recovery()', 'pg_current_snapshot()',
-      'pg_current_wal_insert_lsn()', 'pg_walfile_name(pg_lsn)', 'pg_logical_emit_message(boolean, text, text)', 'pg_drop_replication_slot(name)',
+      'pg_current_wal_insert_lsn()', 'pg_walfile_name(pg_lsn)', 'pg_logical_emit_message(boolean, text, text)',
+      'pg_logical_emit_message(boolean, text, text, boolean)', 'pg_drop_replication_slot(name)', 'pg_create_logical_replication_slot(name, name, boolean, boolean)',
+      'pg_create_logical_replication_slot(name, name, boolean, boolean, boolean)',
       'pg_copy_logical_replication_slot(name, name, boolean)', 'pg_copy_logical_replication_slot(name, name, boolean, name)']) f
     where to_regprocedure('pg_catalog.' || f) is not null and not has_function_privilege(g.name, ('pg_catalog.' || f)::regprocedure, 'EXECUTE'))
 from grantee g left join pg_roles r on r.rolname = $1`

@@ -38,6 +38,8 @@ type Step struct {
 	secrets []string
 	// busy is the table on which the change needs a lock that others may hold.
 	busy *table
+	// patient: what waits for the lock lets the application's queries pass, so that it may wait longer now and then.
+	patient bool
 	// proof says what has to work after the change, before it commits.
 	proof *proof
 	// work is what is done instead of running the statements, where it is more than they.

@@ -13,6 +13,9 @@ import (
 // lockTimeout of every step: what the application's queries wait at most behind one.
 const lockTimeout = "500ms"
 
+// patientTimeout is longer than deadlock_timeout, after which an autovacuum gives way to who waits for it.
+const patientTimeout = "1500ms"
+
 // Print writes the plan as a script for psql. The whole of it may be run, and run again after it stopped; a statement that
 // stops it by lock_timeout has changed nothing.
 func (p *Plan) Print(w io.Writer) error {
