@@ -135,6 +135,8 @@ type Relation struct {
 	Encoding string
 	// Highest is the largest attnum of the table at the source, shown or not: a column with a larger one came later.
 	Highest int16
+	// Stamp differs when the triggers that capture the table were touched, so that changes may be missing; empty without any.
+	Stamp string
 	// Fingerprint is a text that differs whenever anything above, or the table's storage (relfilenode), does.
 	Fingerprint string
 }

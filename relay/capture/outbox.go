@@ -71,7 +71,7 @@ func (c *Outbox) session(ctx context.Context) error {
 		return err
 	}
 	reader, err := outbox.Open(ctx, outbox.Config{Conn: source.Conn, RetainBytes: int64(c.cfg.Journal.WAL), RetainAge: c.cfg.Journal.Age,
-		Logger: c.log, Waiting: c.waiting})
+		Logger: c.cfg.Logger.With().Str("source", c.Name).Logger(), Waiting: c.waiting})
 	if err != nil {
 		return err
 	}

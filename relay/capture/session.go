@@ -35,6 +35,9 @@ func (c *Capture) session(ctx context.Context) error {
 	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
 	triggered, err := source.Triggered(ctx, conn)
 	if err != nil {
+		if other := source.Check(ctx, conn); other != nil {
+			return other
+		}
 		return err
 	}
 	c.setTriggered(triggered)

@@ -11,7 +11,7 @@ import (
 // value in every older row, so that shapes can go on.
 func grown(was, is *relay.Relation) bool {
 	n := len(was.Columns)
-	if len(is.Columns) <= n || was.OID != is.OID || was.Server != is.Server || was.Capture != is.Capture ||
+	if len(is.Columns) <= n || was.OID != is.OID || was.Server != is.Server || was.Capture != is.Capture || was.Stamp != is.Stamp ||
 		was.Bag || is.Bag || was.InsertOnly != is.InsertOnly || !slices.Equal(was.Key, is.Key) ||
 		!slices.EqualFunc(was.Leaves, is.Leaves, sameLeaf) || !slices.EqualFunc(was.Columns, is.Columns[:n], sameColumn) {
 		return false
@@ -21,7 +21,7 @@ func grown(was, is *relay.Relation) bool {
 }
 
 func sameLeaf(a, b relay.Leaf) bool {
-	return a.OID == b.OID && a.Member == b.Member && a.Identity == b.Identity && a.Full == b.Full && slices.Equal(a.Key, b.Key)
+	return a.OID == b.OID && a.Member == b.Member && a.Identity == b.Identity && a.Full == b.Full && (a.Full || slices.Equal(a.Key, b.Key))
 }
 
 func sameColumn(a, b relay.Column) bool {

@@ -27,7 +27,7 @@ type Looked struct {
 // LookedSource is a source and what its catalog says.
 type LookedSource struct {
 	*warehouse.Source
-	// Inspection is nil where Err tells why the source can't be read.
+	// Inspection is that of both ways of capture; nil where Err tells why the source can't be read.
 	Inspection *warehouse.Inspection
 	Err        error
 }
@@ -69,7 +69,14 @@ func lookAt(ctx context.Context, source *warehouse.Source) LookedSource {
 		return l
 	}
 	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
-	l.Inspection, l.Err = source.Inspect(ctx, conn)
+	if l.Inspection, l.Err = source.Inspect(ctx, conn); l.Err == nil && len(l.Inspection.Triggered) > 0 {
+		var triggered *warehouse.Inspection
+		if triggered, l.Err = source.ByTrigger().Inspect(ctx, conn); l.Err == nil {
+			l.Inspection.Relations = append(l.Inspection.Relations, triggered.Relations...)
+			l.Inspection.Refused = append(l.Inspection.Refused, triggered.Refused...)
+			l.Inspection.Notes = append(l.Inspection.Notes, triggered.Notes...)
+		}
+	}
 	return l
 }
 
@@ -127,6 +134,9 @@ func (l *Looked) Table(name string) Table {
 				return Table{State: TableRefused, Source: s, Err: skipped(s.Inspection.Refused[at])}
 			}
 			at := slices.IndexFunc(s.Inspection.Relations, func(r *relay.Relation) bool { return r.Name == name })
+			if at < 0 {
+				continue
+			}
 			notes := slices.DeleteFunc(slices.Clone(s.Inspection.Notes), func(n warehouse.Skip) bool { return n.Name != name })
 			return Table{State: TableFound, Source: s, Relation: s.Inspection.Relations[at], Notes: notes}
 		}

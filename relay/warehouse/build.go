@@ -40,6 +40,9 @@ func (b *builder) build() (*relay.Relation, *Skip) {
 		Schema: b.class.schema, Table: b.class.table, OID: b.class.oid, Partitioned: b.class.kind == "p", Encoding: b.catalog.encoding,
 		InsertOnly: b.source.insertOnly[b.table.Name],
 	}
+	if b.source.trigger {
+		b.relation.InsertOnly, b.relation.Stamp = false, b.catalog.captured[b.class.oid].stamp
+	}
 	if refused := b.columns(); refused != nil {
 		return nil, refused
 	}
@@ -143,7 +146,7 @@ func (b *builder) findLeaves() *Skip {
 // https://github.com/postgres/postgres/blob/REL_15_STABLE/src/backend/commands/tablecmds.c
 func (b *builder) fingerprint() string {
 	r := b.relation
-	head := []string{r.Name, r.Server, r.Schema, r.Table, r.Encoding, fmt.Sprint(r.OID, r.Partitioned, r.Bag, r.InsertOnly, r.Capture), strings.Join(quoteAll(r.KeyNames()), ",")}
+	head := []string{r.Stamp, r.Name, r.Server, r.Schema, r.Table, r.Encoding, fmt.Sprint(r.OID, r.Partitioned, r.Bag, r.InsertOnly, r.Capture), strings.Join(quoteAll(r.KeyNames()), ",")}
 	for _, l := range r.Leaves {
 		key := ""
 		if !l.Full {

@@ -17,6 +17,7 @@ type captured struct {
 	excluded        []string // columns that don't leave the table
 	key             []string // columns that tell the rows of a foreign table apart
 	problem, remedy string   // what keeps its changes from being seen
+	stamp           string   // differs when changes may have gone unseen meanwhile
 }
 
 // ByTrigger is the source as capture by triggers sees it: what is inspected of it are the tables that triggers capture,
@@ -31,8 +32,7 @@ func (s *Source) ByTrigger() *Source {
 func (s *Source) IsByTrigger() bool { return s.trigger }
 
 const capturedSQL = `
-select k.relation, k.excluded, k.key, coalesce(s.problem, ''), coalesce(s.remedy, '')
-from relay.captured k left join relay.status() s on s.name = coalesce(k.relation::pg_catalog.regclass::text, k.name)`
+select relation, excluded, key, coalesce(problem, ''), coalesce(remedy, ''), coalesce(stamp, '') from relay.tables()`
 
 // readCaptured reads which tables triggers capture; none where the database has no outbox.
 func (k *catalog) readCaptured(ctx context.Context, conn *pgx.Conn) error {
@@ -49,7 +49,7 @@ func (k *catalog) readCaptured(ctx context.Context, conn *pgx.Conn) error {
 	if err == nil {
 		var table uint32
 		var c captured
-		_, err = pgx.ForEachRow(rows, []any{&table, &c.excluded, &c.key, &c.problem, &c.remedy}, func() error {
+		_, err = pgx.ForEachRow(rows, []any{&table, &c.excluded, &c.key, &c.problem, &c.remedy, &c.stamp}, func() error {
 			own := c
 			own.excluded, own.key = slices.Clone(c.excluded), slices.Clone(c.key)
 			k.captured[table] = &own
@@ -72,13 +72,7 @@ func (b *builder) triggered() bool { return b.class != nil && b.catalog.captured
 
 // whole is a leaf of a table that triggers capture: old rows are complete.
 func (b *builder) whole(c *class) relay.Leaf {
-	l := relay.Leaf{OID: c.oid, Schema: c.schema, Table: c.table, Identity: c.identity, Full: true}
-	for _, a := range b.catalog.attributes[c.oid] {
-		if !b.absent(&a) {
-			l.Key = append(l.Key, a.name)
-		}
-	}
-	return l
+	return relay.Leaf{OID: c.oid, Schema: c.schema, Table: c.table, Identity: c.identity, Full: true}
 }
 
 // absent tells of a column that isn't in what is captured.

@@ -2,6 +2,7 @@ package warehouse
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -89,7 +90,8 @@ func read(ctx context.Context, conn *pgx.Conn) (*findings, error) {
 		return nil, err
 	}
 	k := &catalog{captured: map[uint32]*captured{}}
-	if err := k.readCaptured(ctx, conn); err != nil {
+	var problem *Problem
+	if err := k.readCaptured(ctx, conn); err != nil && !errors.As(err, &problem) { // a problem is the source's to tell
 		return nil, err
 	}
 	f := &findings{servers: servers}

@@ -75,7 +75,8 @@ begin
     level := coalesce(level, case when exists (select from pg_trigger t where t.tgrelid = relation and not t.tgisinternal
         and t.tgtype & 67 = 1 and t.tgname !~ '^!relay_') then 'row' else 'statement' end); -- after, for each row
     if exists (select from relay.captured k where k.relation = c.oid and k.level = enable_table.level and k.excluded = exclude
-        and k.suppress_redundant = enable_table.suppress_redundant and k.key = enable_table.key) and relay.table_problem(relation) is null then
+        and k.suppress_redundant = enable_table.suppress_redundant and k.key = enable_table.key) and relay.table_problem(relation) is null
+        and not exists (select from relay.unheard(relation)) then
         return level;
     end if;
     args := format('%L, %L', coalesce(without, ''), case when suppress_redundant then 'suppress' else '' end);
@@ -194,6 +195,9 @@ create or replace function relay.table_problem(relation oid) returns text langua
         when c.oid is null then 'the table is gone'
         when k.level = 'statement' and relay.by_row(c.oid) is not null then 'it is captured by statement, but ' || relay.by_row(c.oid)
         when wrong.list is not null then wrong.list
+        -- What such a trigger writes to the table is captured before the statement that it fires in.
+        when k.level = 'statement' and exists (select from pg_trigger t where t.tgrelid = c.oid and not t.tgisinternal
+            and t.tgtype & 67 = 1 and t.tgname !~ '^!relay_') then 'it is captured by statement, but has a trigger for each row'
         when exists (select from pg_index x where x.indrelid = c.oid and not x.indimmediate and (x.indisreplident or x.indisprimary and c.relreplident <> 'i'))
             then 'its key has become deferrable'
         end
@@ -210,12 +214,28 @@ create or replace function relay.table_problem(relation oid) returns text langua
             union all
             select '!relay_row', 'capture_row', l from relay.leaves(c.oid) l where k.level = 'row'
             union all
-            select '!relay_truncate', 'capture_truncate', l from relay.leaves(c.oid) l join pg_class p on p.oid = l
-                where p.relkind <> 'f' or current_setting('server_version_num')::int >= 160000
+            select '!relay_truncate', 'capture_truncate', c.oid where c.relkind <> 'f' or current_setting('server_version_num')::int >= 160000
         ) w left join pg_trigger t on t.tgrelid = w.place and t.tgname = w.name
         where t.oid is null or t.tgenabled <> 'A' or t.tgfoid is distinct from to_regproc('relay.' || w.function)
     ) wrong
     where k.relation = table_problem.relation
+$$;
+
+-- unheard are a captured table's partitions whose own TRUNCATE goes unseen: those made after it was enabled.
+create or replace function relay.unheard(relation oid) returns setof oid language sql stable set search_path = pg_catalog, pg_temp as $$
+    select l from relay.leaves(relation) l join pg_class p on p.oid = l
+    where l <> unheard.relation and p.relkind <> 'f'
+      and not exists (select from pg_trigger t where t.tgrelid = l and t.tgname = '!relay_truncate' and t.tgenabled = 'A')
+$$;
+
+-- enable_again is the statement that captures a table again as it was, with every trigger.
+create or replace function relay.enable_again(k relay.captured) returns text language sql stable set search_path = pg_catalog, pg_temp as $$
+    select case when c.oid is null then format('delete from relay.captured where relation = %s;', k.relation)
+        else format('select relay.enable_table(%L%s%s%s);', c.oid::regclass,
+            case when cardinality(k.excluded) > 0 then format(', exclude => %L', k.excluded) end,
+            case when k.suppress_redundant then ', suppress_redundant => true' end,
+            case when cardinality(k.key) > 0 then format(', key => %L', k.key) end) end
+    from (values (k.relation)) v(oid) left join pg_class c on c.oid = v.oid
 $$;
 
 -- status is a line for the outbox and one for each captured table; remedy is what to run where problem isn't null.
@@ -247,10 +267,11 @@ begin
         select coalesce((select c.oid::regclass::text from pg_class c where c.oid = k.relation), k.name),
             format('by %s%s%s', k.level, case when cardinality(k.excluded) > 0 then ', without ' || array_to_string(k.excluded, ', ') end,
                 case when k.suppress_redundant then ', redundant updates suppressed' end),
-            relay.table_problem(k.relation),
-            case when not exists (select from pg_class c where c.oid = k.relation) then format('delete from relay.captured where relation = %s;', k.relation)
-                 when relay.table_problem(k.relation) is not null then format('select relay.enable_table(%L);', k.relation::regclass) end
-        from relay.captured k order by 1
+            p.problem, case when p.problem is not null then relay.enable_again(k) end
+        from relay.captured k cross join lateral (select coalesce(relay.table_problem(k.relation),
+            (select 'a TRUNCATE of a partition that is newer than the capture is noticed late: ' || string_agg(u::regclass::text, ', ')
+             from relay.unheard(k.relation) u)) as problem) p
+        order by 1
     loop
         return next;
     end loop;

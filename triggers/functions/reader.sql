@@ -178,12 +178,14 @@ end
 $$;
 
 -- tables are the captured ones. stamp differs whenever one of a table's triggers was made, altered, disabled or enabled, in
--- between too: pg_trigger's row is another one then.
+-- between too: pg_trigger's row is another one then; and when a partition without a trigger for it was emptied by TRUNCATE.
 create or replace function relay.tables(out relation oid, out name text, out level text, out excluded text[], out suppress_redundant boolean,
-    out problem text, out stamp text) returns setof record
+    out key text[], out problem text, out remedy text, out stamp text) returns setof record
 language sql stable security definer set search_path = pg_catalog, pg_temp as $$
-    select k.relation, coalesce(c.oid::regclass::text, k.name), k.level, k.excluded, k.suppress_redundant, relay.table_problem(k.relation),
+    select k.relation, coalesce(c.oid::regclass::text, k.name), k.level, k.excluded, k.suppress_redundant, k.key, relay.table_problem(k.relation),
+        relay.enable_again(k),
         (select md5(string_agg(format('%s %s %s %s', t.tgrelid, t.tgname, t.tgenabled, t.xmin), ',' order by t.oid)) from pg_trigger t
          where t.tgname ~ '^!relay_' and t.tgrelid in (select relay.leaves(c.oid)))
+            || coalesce((select string_agg(format(' %s/%s', u, p.relfilenode), '' order by u) from relay.unheard(c.oid) u join pg_class p on p.oid = u), '')
     from relay.captured k left join pg_class c on c.oid = k.relation order by 2
 $$;
