@@ -22,6 +22,8 @@ type Conjunct struct {
 	Fault *Fault
 	// Values are what it reads, in the order of the text, each once.
 	Values []Operand
+	// Pushed: SafeSQL carries it, so that the source leaves out rows by it.
+	Pushed bool
 }
 
 // Operand is something that a condition reads: a column, by its name, or an expression over claims and parameters, by its
@@ -47,28 +49,63 @@ func (b *Bound) Explain(row []relay.Value) []Conjunct {
 	var all []*node
 	var written []*pg.Node
 	pair(raw, root, func(raw *pg.Node, n *node) { written, all = append(written, raw), append(all, n) })
-	conjuncts := cutConjuncts(p.source, written)
+	conjuncts, reached := cutConjuncts(p.source, written), true
 	for i, n := range all {
 		e := explainer{builder: newBuilder(a.types, b.claims, b.params), relation: p.relation, columns: p.columns, raws: a.raws, row: row}
 		c := &conjuncts[i]
-		c.Truth, c.Fault = e.decide(a.foldAlone(n))
-		e.visit(n)
+		folded := a.foldAlone(n)
+		c.Truth, c.Fault = e.decide(folded)
+		attempt(func() { e.visit(n) })
+		attempt(func() {
+			switch {
+			case reached:
+				c.Pushed, reached = b.pushes(a.types, folded)
+			case folded.constant():
+				// The planner drops all else for it.
+				c.Pushed = folded.value.truth() == False
+			}
+		})
 		c.Values = e.values
 	}
 	return conjuncts
 }
 
-// foldAlone folds a conjunct, where it has no constant that raises an error: the planner had no need of it then.
-func (a *analyzer) foldAlone(n *node) (folded *node) {
+// attempt goes as far as what is evaluated here: what the planner drops of a predicate may hold more.
+func attempt(f func()) {
 	defer func() {
 		if s := recover(); s != nil {
 			if _, ok := s.(stop); !ok {
 				panic(s)
 			}
-			folded = n
 		}
 	}()
-	return a.inside(a.fold(n))
+	f()
+}
+
+// pushes tells whether SafeSQL writes a conjunct of this one, and whether it goes on behind it: not behind what is false or
+// raises an error whatever the row.
+func (b *Bound) pushes(t *types, n *node) (pushed, on bool) {
+	r := reducer{builder: newBuilder(t, b.claims, b.params)}
+	w := &safeWriter{builder: r.builder, relation: b.predicate.relation, first: 1}
+	n = r.reduce(n)
+	for _, part := range flat(n, kindAnd) {
+		if part.constant() && part.value.truth() == True {
+			continue
+		}
+		_, ok := w.write(part)
+		pushed = pushed || ok
+		if on = part.depends() || part.value.null; !on {
+			return pushed, false
+		}
+	}
+	return pushed, true
+}
+
+// foldAlone folds a conjunct, where it has no constant that raises an error: the planner had no need of it then.
+func (a *analyzer) foldAlone(n *node) *node {
+	folded := n
+	attempt(func() { folded = a.inside(a.fold(n)) })
+	return folded
 }
 
 // pair walks the raw tree's conjunctions and the analysed ones, which have the same shape.

@@ -458,8 +458,9 @@ func (w *world) compareExplained(t *testing.T, p *Predicate, want []string) bool
 	if err != nil {
 		t.Fatal(err)
 	}
-	all := true
+	all, pushed := true, false
 	for _, c := range b.Explain(w.rows[i]) {
+		pushed = pushed || c.Pushed
 		one, err := Compile(c.Text, w.relation, Options{Claims: true})
 		var e *Error
 		if errors.As(err, &e) && !e.Refused && c.Truth == Failed {
@@ -481,6 +482,11 @@ func (w *world) compareExplained(t *testing.T, p *Predicate, want []string) bool
 			return true
 		}
 		all = all && c.Truth == True
+	}
+	constant, is := b.Constant()
+	if sql, _ := b.SafeSQL(1); !is && pushed != (sql != "") || is && constant == False && !pushed {
+		t.Errorf("%s\nits conjuncts are explained as pushed: %v, but its SQL is %q", p, pushed, sql)
+		return false
 	}
 	if all != (want[i] == "true") {
 		t.Errorf("%s\nrow %d: all its conjuncts true: %v, but it is %s", p, i+1, all, want[i])
