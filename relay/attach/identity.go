@@ -98,6 +98,9 @@ func (w *work) planIdentity(ctx context.Context, d demand, into string) error {
 	t := leafTable(d.leaf)
 	why := []string{fmt.Sprintf("%s %s, which old rows don't carry with the identity that it has.", d.readers(), idents(d.missing)),
 		"Whether an update or delete concerns who sees a row is decided on the old one; until then such rules show nothing."}
+	if d.relation.Partitioned {
+		why = append(why, "A partition that is made later is born without it: attach again then.")
+	}
 	index, err := d.covering(ctx, conn)
 	if err != nil {
 		return err
