@@ -114,7 +114,7 @@ func (a *analyzer) unsupported(raw *pg.Node) *node {
 		a.refuse(pos(n.SqlvalueFunction.Location), "the value depends on when and by whom it is asked, so that rows would appear and vanish without a change",
 			"compare with a constant, a claim or a parameter")
 	case *pg.Node_RowExpr:
-		a.refuse(pos(n.RowExpr.Location), "rows are not supported", "compare column by column")
+		a.refuse(pos(n.RowExpr.Location), "a row is compared with a row alone, by = and <>", "compare column by column")
 	}
 	a.refuse(0, "an expression of this form is not supported: "+strings.TrimPrefix(fmt.Sprintf("%T", raw.GetNode()), "*pg_query.Node_"), "write it with the operators and functions of one row's values")
 	return nil
@@ -375,6 +375,9 @@ func (a *analyzer) array(r *pg.A_ArrayExpr, elem uint32) *node {
 func (a *analyzer) subscript(ind *pg.A_Indirection) *node {
 	base := a.expr(ind.Arg)
 	elem := a.types.elemOf(base.typ)
+	if a.types.baseOf(base.typ) == oidJSONB {
+		return a.jsonbSubscript(base, ind)
+	}
 	n := &node{kind: kindSubscript, typ: elem, pos: base.pos, args: []*node{base}}
 	for _, raw := range ind.Indirection {
 		index := raw.GetAIndices()

@@ -19,6 +19,9 @@ func (b *builder) array(n *node) evaluate {
 
 // subscript is null beyond the bounds and for a wrong number of subscripts.
 func (b *builder) subscript(n *node) evaluate {
+	if b.baseOf(n.args[0].typ) == oidJSONB {
+		return b.jsonbSubscript(n)
+	}
 	all := b.values(n.args)
 	return func(row []relay.Value, w *work) (datum, *Fault) {
 		base, fault := all[0](row, w)

@@ -262,3 +262,33 @@ func timestampDiff(a, b datum) (datum, *Fault) {
 	}
 	return newInterval(0, d/day, d%day)
 }
+
+// intervalMul follows interval_mul: what of a month or a day is left over goes down to days and time, a month of 30 days. The
+// conversions keep a compiler from fusing the steps.
+// https://github.com/postgres/postgres/blob/REL_15_STABLE/src/backend/utils/adt/timestamp.c
+func intervalMul(a, b datum) (datum, *Fault) {
+	v, factor := a.x.(interval), b.float()
+	if math.IsInf(factor, 0) {
+		return datum{}, inexact("versions differ in what an interval times infinity is")
+	}
+	months, days := float64(v.months)*factor, float64(v.days)*factor
+	fits := func(f float64) bool { return f >= math.MinInt32 && f <= math.MaxInt32 }
+	if !fits(months) || !fits(days) {
+		return datum{}, faultInterval
+	}
+	wholeMonths, wholeDays := math.Trunc(months), math.Trunc(days)
+	restDays := microsecond(float64((months - wholeMonths) * 30))
+	rest := microsecond(float64((days - wholeDays + restDays - math.Trunc(restDays)) * 86400))
+	if math.Abs(rest) >= 86400 {
+		more := math.Trunc(rest / 86400)
+		wholeDays, rest = wholeDays+more, rest-float64(more*86400)
+	}
+	time := math.RoundToEven(float64(float64(v.time)*factor) + float64(rest*1e6))
+	if !(time >= math.MinInt64 && time < -math.MinInt64) {
+		return datum{}, faultInterval
+	}
+	return newInterval(int64(wholeMonths), int64(wholeDays)+int64(restDays), int64(time))
+}
+
+// microsecond rounds seconds, as TSROUND does.
+func microsecond(seconds float64) float64 { return math.RoundToEven(float64(seconds*1e6)) / 1e6 }

@@ -72,6 +72,8 @@ func moments() map[string]any {
 		"interval_pl":         fn2(intervalAdd),
 		"interval_mi":         fn2(intervalSub),
 		"interval_um":         fn1(intervalNeg),
+		"interval_mul":        fn2(intervalMul),
+		"mul_d_interval":      fn2(func(a, b datum) (datum, *Fault) { return intervalMul(b, a) }),
 		"timestamp_trunc":     fn2(truncate),
 		"timestamptz_trunc":   fn2(truncate),
 		"extract_timestamp":   extractMoment(true),

@@ -15,6 +15,9 @@ func (a *analyzer) operation(e *pg.A_Expr) *node {
 		if e.Lexpr == nil {
 			return a.prefix(name, a.expr(e.Rexpr), at)
 		}
+		if left, right := e.Lexpr.GetRowExpr(), e.Rexpr.GetRowExpr(); left != nil && right != nil {
+			return a.rows(name, a.all(left.Args), a.all(right.Args), at)
+		}
 		left := a.expr(e.Lexpr)
 		return a.binary(name, left, a.expr(e.Rexpr), at)
 	case pg.A_Expr_Kind_AEXPR_OP_ANY, pg.A_Expr_Kind_AEXPR_OP_ALL:
@@ -164,6 +167,9 @@ func untypedNull(n *node) bool { return n.null() && n.typ == oidUnknown }
 // in analyses a list as transformAExprIn does: what holds no variable becomes one array of the common type, where there
 // is one; the rest is compared one by one. The claims count as a variable.
 func (a *analyzer) in(e *pg.A_Expr, at int) *node {
+	if row := e.Lexpr.GetRowExpr(); row != nil {
+		return a.inRows(row, e, at)
+	}
 	left := a.expr(e.Lexpr)
 	name := a.operatorName(e)
 	useOr := name == "="
