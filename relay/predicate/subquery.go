@@ -208,7 +208,7 @@ func (b *builder) elements(n *node) evaluate {
 }
 
 func takenApart(w *work, d *document, text bool) (datum, *Fault) {
-	if fault := w.charge(parsing * len(d.elems)); fault != nil {
+	if fault := w.charge(2 * parsing * len(d.elems)); fault != nil {
 		return datum{}, fault
 	}
 	elems := make([]datum, len(d.elems))
@@ -244,7 +244,7 @@ func (b *builder) inTurn(n *node) truthOf {
 		}
 		a, fault := x(row, w)
 		if fault == nil {
-			fault = w.charge(len(elems) * (1 + comparing*len(casts)))
+			fault = w.charge(len(elems) * (1 + 4*parsing*len(casts)))
 		}
 		if fault != nil {
 			return Failed, fault

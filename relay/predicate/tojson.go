@@ -43,7 +43,7 @@ func (b *builder) jsonOf(n *node, oid uint32) jsonMaker {
 	case oidJSON:
 		encoded := b.encoding != ""
 		return func(w *work, d datum) (*document, *Fault) {
-			if fault := w.charge(parsing * len(d.s)); fault != nil {
+			if fault := w.charge(2 * parsing * len(d.s)); fault != nil {
 				return nil, fault
 			}
 			return parseJSON(d.s, false, false, encoded)
@@ -103,7 +103,7 @@ func jsonNumberOf(w *work, text string) (*document, *Fault) {
 func jsonArrayOf(f jsonMaker) jsonMaker {
 	return func(w *work, d datum) (*document, *Fault) {
 		a := d.x.(*array)
-		if fault := w.charge(d.whole()); fault != nil {
+		if fault := w.charge(d.whole() + 2*parsing*len(a.elems)); fault != nil {
 			return nil, fault
 		}
 		elems := make([]*document, len(a.elems))

@@ -61,6 +61,14 @@ func costs(size int) []cost {
 		{"exponents in a document", "status::jsonb = '1'", map[string]string{"status": filled("[", "1e131071,", "1]")}, true},
 		{"nested documents", "status::jsonb = '1'", map[string]string{"status": filled("", "[", "")}, true},
 		{"nested arrays", "status::int[] = '{1}'", map[string]string{"status": filled("", "{", "")}, true},
+		{"a document's elements, often", many("region in (select jsonb_array_elements_text(info))", " or "), map[string]string{"info": filled("[", "1, ", "1]")}, true},
+		{"a document's elements, cast", many("n in (select jsonb_array_elements_text(info)::int)", " or "), map[string]string{"info": filled("[", "1, ", "1]")}, true},
+		{"a document's elements", "region in (select jsonb_array_elements_text(info))", map[string]string{"info": filled("[", "1, ", "1]")}, false},
+		{"a document's large elements", "array(select jsonb_array_elements_text(jsonb_build_array(info" + strings.Repeat(", info", 90) + "))) = tags", map[string]string{"info": filled("[", "1, ", "1]")}, true},
+		{"documents made of arrays", many("to_jsonb(tags) = info", " or "), map[string]string{"tags": filled("{", "a,", "a}")}, true},
+		{"documents made of a text", many("to_jsonb(status) = info", " or "), map[string]string{"status": filled("", "a", "")}, true},
+		{"documents made of a json", many("jsonb_build_array(status::json) = info", " or "), map[string]string{"status": filled("[", "1,", "1]")}, true},
+		{"subscripts of a document", many("info['b'][0] = '2'", " or "), map[string]string{"info": filled(`{"b": [`, "1, ", "1]}")}, false},
 		{"a text made long", many("repeat(region, 100000) || status = 'a'", " or "), map[string]string{}, true},
 	}
 }
