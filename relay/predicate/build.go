@@ -113,7 +113,7 @@ func (b *builder) compose(n *node) evaluate {
 		return fixed(b.claims, nil)
 	case kindParam:
 		return fixed(b.params[n.number], nil)
-	case kindRelabel:
+	case kindRelabel, kindAlone:
 		return b.value(n.args[0])
 	case kindCall:
 		return b.call(n)

@@ -11,7 +11,7 @@
 // value whose form is read here in part only (a date as "Jan 5") is an error of that row, so that nothing becomes visible
 // by it.
 //
-// Of subqueries those that take a jsonb array apart are evaluated, since they read no row.
+// Of subqueries those are evaluated that read no row: (SELECT value), and those that take a jsonb array apart.
 //
 // The claims are a value that differs from row to row in Postgres' eyes: what reads them alone is computed once for each
 // binding, but its errors are raised only where a row's evaluation gets there.

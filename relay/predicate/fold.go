@@ -5,7 +5,7 @@ package predicate
 // https://github.com/postgres/postgres/blob/REL_15_STABLE/src/backend/optimizer/util/clauses.c
 func (a *analyzer) fold(n *node) *node {
 	switch n.kind {
-	case kindConst, kindColumn, kindClaims, kindParam, kindElement, kindElements:
+	case kindConst, kindColumn, kindClaims, kindParam, kindElement, kindElements, kindAlone:
 		return n
 	case kindAnd:
 		return a.foldJunction(n, False, True)

@@ -26,6 +26,7 @@ const (
 	kindGreatest       // flag: LEAST
 	kindArray          // ARRAY[…]
 	kindSubscript      // args: array, subscript, …
+	kindAlone          // (SELECT value)
 	kindElements       // ARRAY(SELECT jsonb_array_elements(…))
 )
 

@@ -229,7 +229,7 @@ func (b *builder) raises(n *node) bool {
 	switch n.kind {
 	case kindConst, kindColumn:
 		return false
-	case kindRelabel, kindAnd, kindOr, kindNot, kindIsNull, kindBoolTest, kindCoalesce, kindCase, kindGreatest, kindArray:
+	case kindRelabel, kindAlone, kindAnd, kindOr, kindNot, kindIsNull, kindBoolTest, kindCoalesce, kindCase, kindGreatest, kindArray:
 	case kindCall, kindAnyAll, kindDistinct, kindNullIf:
 		if b.mayRaise(n) {
 			return true

@@ -123,6 +123,7 @@ func TestCovers(t *testing.T) {
 		{"state = 'open' and created = '2024-01-01'", [][]relay.Equality{{is(6, "open")}, {is(5, "2024-01-01 00:00:00+00")}}},
 		{"1 / n = 1", nil},
 		{"status in (select jsonb_array_elements_text(claims -> 'teams'))", [][]relay.Equality{{is(1, "a", "1", "2.0", "2.5", "[3]", "1e2")}}},
+		{"owner = (select (claims ->> 'sub')::uuid)", [][]relay.Equality{{is(4, "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11")}}},
 		{"n in (select jsonb_array_elements_text(claims -> 'ids')::int)", [][]relay.Equality{{is(7, "1", "7")}}},
 		{"n in (select jsonb_array_elements_text(claims -> 'teams')::int)", nil}, // the first elements may decide before the one that is none
 		{"n in (select jsonb_array_elements_text(claims -> 'orgs')::int)", [][]relay.Equality{nobody}},

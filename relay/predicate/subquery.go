@@ -8,7 +8,7 @@ import (
 	"pgrelay/relay"
 )
 
-// Of subqueries those that take a jsonb array apart are evaluated, since they read no row: ARRAY(SELECT
+// Of subqueries those are evaluated that read no row: (SELECT value), and what takes a jsonb array apart, ARRAY(SELECT
 // jsonb_array_elements_text(document)) and "value IN (SELECT …)" with its relatives ANY and ALL; the function may stand behind
 // FROM, and a cast around the element.
 
@@ -40,8 +40,25 @@ func (a *analyzer) subLink(s *pg.SubLink) *node {
 		n.number = eachInTurn
 		return n
 	}
+	if query := s.Subselect.GetSelectStmt(); s.SubLinkType == pg.SubLinkType_EXPR_SUBLINK && query != nil &&
+		len(query.TargetList) == 1 && len(query.FromClause) == 0 && plainSelect(query) {
+		return a.alone(query.TargetList[0].GetResTarget().GetVal(), at)
+	}
 	a.refuseSubquery(s, at)
 	return nil
+}
+
+// alone is (SELECT value), which row-security policies write so that the value is computed once.
+func (a *analyzer) alone(raw *pg.Node, at int) *node {
+	arg := a.expr(raw)
+	if arg.typ == oidUnknown {
+		arg = a.coerce(arg, oidText, implicit)
+	}
+	n := a.made(&node{kind: kindAlone, typ: arg.typ, pos: at, args: []*node{arg}})
+	if n.coll.strength == collExplicit {
+		n.coll.strength = collImplicit
+	}
+	return n
 }
 
 // elements is the array of what the subquery returns.
@@ -173,14 +190,14 @@ func (a *analyzer) refuseSubquery(s *pg.SubLink, at int) {
 // inside folds what stands in the subqueries that are left: Postgres plans these when what is around them is folded.
 func (a *analyzer) inside(n *node) *node {
 	found := false
-	n.walk(func(n *node) { found = found || n.kind == kindElements })
+	n.walk(func(n *node) { found = found || n.kind == kindElements || n.kind == kindAlone })
 	if !found {
 		return n
 	}
 	out := *n
 	out.args = make([]*node, len(n.args))
 	for i, arg := range n.args {
-		if n.kind == kindElements {
+		if n.kind == kindElements || n.kind == kindAlone {
 			arg = a.fold(arg)
 		}
 		out.args[i] = a.inside(arg)
