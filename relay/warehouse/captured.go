@@ -72,7 +72,13 @@ func (b *builder) triggered() bool { return b.class != nil && b.catalog.captured
 
 // whole is a leaf of a table that triggers capture: old rows are complete.
 func (b *builder) whole(c *class) relay.Leaf {
-	return relay.Leaf{OID: c.oid, Schema: c.schema, Table: c.table, Identity: c.identity, Full: true}
+	l := relay.Leaf{OID: c.oid, Schema: c.schema, Table: c.table, Identity: c.identity, Full: true}
+	for _, a := range b.catalog.attributes[c.oid] {
+		if !b.absent(&a) {
+			l.Key = append(l.Key, a.name)
+		}
+	}
+	return l
 }
 
 // absent tells of a column that isn't in what is captured.
