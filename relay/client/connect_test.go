@@ -206,10 +206,15 @@ func TestBadFrames(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			m := NewMirror(Hooks{})
 			p := newStub(t).connect(m, Options{})
-			if err := ws.WriteFrame(p.conn, f); err != nil {
+			// In one write: the peer may be gone after the header.
+			whole, err := ws.CompileFrame(f)
+			if err != nil {
 				t.Fatal(err)
 			}
-			err := m.Await(testContext(t), func(*Mirror) bool { return false })
+			if _, err := p.conn.Write(whole); err != nil {
+				t.Fatal(err)
+			}
+			err = m.Await(testContext(t), func(*Mirror) bool { return false })
 			if !errors.As(err, new(*Violation)) {
 				t.Errorf("got %v, want a violation", err)
 			}
@@ -248,13 +253,11 @@ func TestStall(t *testing.T) {
 	}
 	c := m.Conn()
 	c.Stall()
-	// The receiver may be reading already: it takes one more message and stops.
-	if err := p.settle(m, whole("x", "5", insert2)); err != nil {
-		t.Fatal(err)
-	}
+	// The receiver may be reading already: it takes one more message at the most.
+	p.send(whole("x", "5", insert2))
 	p.send(whole("x", "6", insert3))
-	if got := m.Status(1).Rows; got != 2 {
-		t.Errorf("got %d rows while stalled, want 2", got)
+	if got := m.Status(1).Rows; got > 2 {
+		t.Errorf("got %d rows while stalled, want 2 at the most", got)
 	}
 	c.Unstall()
 	if err := m.Await(testContext(t), func(m *Mirror) bool { return m.Status(1).Rows == 3 }); err != nil {
