@@ -50,6 +50,7 @@ func (b *Bound) Explain(row []relay.Value) []Conjunct {
 	var written []*pg.Node
 	pair(raw, root, func(raw *pg.Node, n *node) { written, all = append(written, raw), append(all, n) })
 	conjuncts, reached := cutConjuncts(p.source, written), true
+	var nulls []*Conjunct
 	for i, n := range all {
 		e := explainer{builder: newBuilder(a.types, b.claims, b.params), relation: p.relation, columns: p.columns, raws: a.raws, row: row}
 		c := &conjuncts[i]
@@ -58,6 +59,9 @@ func (b *Bound) Explain(row []relay.Value) []Conjunct {
 		attempt(func() { e.visit(n) })
 		attempt(func() {
 			switch {
+			case folded.null():
+				// The planner puts it behind all else.
+				nulls = append(nulls, c)
 			case reached:
 				c.Pushed, reached = b.pushes(a.types, folded)
 			case folded.constant():
@@ -66,6 +70,9 @@ func (b *Bound) Explain(row []relay.Value) []Conjunct {
 			}
 		})
 		c.Values = e.values
+	}
+	for _, c := range nulls {
+		c.Pushed = reached
 	}
 	return conjuncts
 }
