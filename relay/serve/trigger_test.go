@@ -11,15 +11,6 @@ import (
 	"pgrelay/triggers"
 )
 
-// install makes the outbox and captures tables by triggers.
-func (d *database) install(tables ...string) {
-	d.t.Helper()
-	d.exec(triggers.Install(""))
-	for _, table := range tables {
-		d.exec(triggers.Enable(triggers.Table{Name: table}))
-	}
-}
-
 // TestTriggerCapture: a table that triggers capture is live beside one of logical replication, and goes over from one to
 // the other while it is.
 func TestTriggerCapture(t *testing.T) {
@@ -98,4 +89,27 @@ func TestWarehouseCapture(t *testing.T) {
 			t.Error("the limits of the capture aren't said")
 		}
 	})
+}
+
+// TestRowTriggersOfTheApplication: a trigger for each row that writes to its own table, made after the table was enabled,
+// has its changes captured before those of the statement that it fires in. Nobody is shown that order.
+func TestRowTriggersOfTheApplication(t *testing.T) {
+	d := newDatabase(t, sharedServer(t, 18), `create table m (id bigint primary key, n int)`, "public.m")
+	d.install("m")
+	r := d.start()
+	r.ready(t)
+	m := newMirror(t, r.url, client.Options{})
+	id := m.subscribe("public.m")
+	m.live(id)
+	d.exec(`create function again() returns trigger language plpgsql as 'begin update m set n = n + 10 where id = new.id and n < 10; return null; end';
+		create trigger again after insert on m for each row execute function again()`)
+	d.exec(`insert into m select i, i from generate_series(1, 5) i`)
+	m.has(d, id, "m")
+	if m.seen(wire.TypeResync) == nil {
+		t.Error("want that the table is loaded anew")
+	}
+	d.exec(triggers.Enable(triggers.Table{Name: "m"}))
+	m.has(d, id, "m")
+	d.exec(`insert into m values (6, 6); insert into m values (7, 7)`)
+	m.has(d, id, "m")
 }

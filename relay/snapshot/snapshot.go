@@ -22,6 +22,8 @@ var settings = [][2]string{
 	{"intervalstyle", "postgres"},
 	{"extra_float_digits", "1"},
 	{"bytea_output", "hex"},
+	{"lc_monetary", "C"},
+	{"quote_all_identifiers", "off"},
 	{"search_path", "pg_catalog"},
 	{"row_security", "off"},
 	{"statement_timeout", "0"},

@@ -76,6 +76,8 @@ var sessionSettings = map[string]string{
 	"intervalstyle":                       "postgres",
 	"extra_float_digits":                  "1",
 	"bytea_output":                        "hex",
+	"lc_monetary":                         "C",
+	"quote_all_identifiers":               "off",
 	"search_path":                         "pg_catalog",
 	"statement_timeout":                   "0",
 	"lock_timeout":                        "0",

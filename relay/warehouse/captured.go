@@ -42,7 +42,7 @@ func (k *catalog) readCaptured(ctx context.Context, conn *pgx.Conn) error {
 	if err != nil {
 		return fmt.Errorf("look for an outbox: %w", err)
 	}
-	if !installed {
+	if k.outbox = installed; !installed {
 		return nil
 	}
 	rows, err := conn.Query(ctx, capturedSQL)

@@ -66,6 +66,7 @@ type catalog struct {
 	types      map[uint32]*relay.Type
 	typeStamps map[uint32]string
 	captured   map[uint32]*captured
+	outbox     bool // there is one
 	publishes  bool // stored generated columns, from 18 on
 	version    int
 	encoding   string

@@ -36,8 +36,7 @@ with recursive root as (
        ' ' order by i.indexrelid) from pg_catalog.pg_index i
      where i.indrelid = t.oid and i.indisunique and i.indisvalid and i.indislive and i.indpred is null and i.indexprs is null),
     (select pg_catalog.string_agg(pg_catalog.concat_ws(':', g.tgname, g.tgenabled, g.tgfoid, g.xmin::text), ' ' order by g.tgname)
-     from pg_catalog.pg_trigger g where g.tgrelid = t.oid and (g.tgname ~ '^!relay_' or not g.tgisinternal and g.tgtype & 67 = 1
-       and exists (select from pg_catalog.pg_trigger s where s.tgrelid = t.oid and s.tgname = '!relay_insert'))),
+     from pg_catalog.pg_trigger g where g.tgrelid = t.oid and g.tgname ~ '^!relay_'),
     (select c.relfilenode from pg_catalog.pg_trigger g where g.tgrelid = t.oid and g.tgname = '!relay_row'
        and not exists (select from pg_catalog.pg_trigger s where s.tgrelid = t.oid and s.tgname = '!relay_truncate'))) as text
   from tree t join pg_catalog.pg_class c on c.oid = t.oid join pg_catalog.pg_namespace n on n.oid = c.relnamespace
@@ -75,7 +74,7 @@ select 0::oid, pg_catalog.hashtextextended(pg_catalog.concat_ws(e'\n',
 
 // Fingerprint is one query, made to run once a second, whose answer changes when Inspect's would: by the oid of each of
 // the source's tables (a root stands for its leaves too, a table that isn't there is absent), and under 0 the rest: the
-// publications named and their members, and the role. It may change where Inspect's answer doesn't; a relation's own
+// publications named and their members, and the role; under 1 which tables triggers capture. It may change where Inspect's answer doesn't; a relation's own
 // Fingerprint says. It runs within the caller's transaction if there is one.
 func (s *Source) Fingerprint(ctx context.Context, conn *pgx.Conn, publications []string) (map[uint32]string, error) {
 	schemas, tables := s.remoteNames()
@@ -90,8 +89,17 @@ func (s *Source) Fingerprint(ctx context.Context, conn *pgx.Conn, publications [
 		prints[oid] = print
 		return nil
 	})
+	if err == nil && s.outbox.Load() {
+		err = conn.QueryRow(ctx, capturedPrintSQL).Scan(&print)
+		prints[capturedPrint] = print
+	}
 	if err != nil {
 		return nil, fmt.Errorf("read the catalog's fingerprint at source %s: %w", s.Name, err)
 	}
 	return prints, nil
 }
+
+// capturedPrint is the key, no table's oid, of what relay.captured says.
+const capturedPrint = 1
+
+const capturedPrintSQL = `select coalesce(pg_catalog.string_agg(relation || ' ' || xmin::text, ',' order by relation), '') from relay.captured`

@@ -119,6 +119,7 @@ func (s *Source) readCatalog(ctx context.Context, conn *pgx.Conn, in *Inspection
 	if err := k.readCaptured(ctx, conn); err != nil {
 		return nil, err
 	}
+	s.outbox.Store(k.outbox)
 	schemas, tables := s.remoteNames()
 	if err := k.readClasses(ctx, conn, schemas, tables); err != nil {
 		return nil, err

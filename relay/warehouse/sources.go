@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -92,7 +93,7 @@ func (c Config) sources(ctx context.Context, own *pgx.ConnConfig, local identity
 }
 
 func (c Config) source(name string) *Source {
-	s := &Source{Name: name, publication: cmp.Or(c.Publication, DefaultPublication), insertOnly: map[string]bool{}}
+	s := &Source{Name: name, publication: cmp.Or(c.Publication, DefaultPublication), insertOnly: map[string]bool{}, outbox: &atomic.Bool{}}
 	for _, table := range c.InsertOnly {
 		s.insertOnly[table] = true
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -81,7 +82,8 @@ type Source struct {
 
 	publication string
 	insertOnly  map[string]bool
-	trigger     bool // seen as capture by triggers sees it
+	trigger     bool         // seen as capture by triggers sees it
+	outbox      *atomic.Bool // the database had an outbox when it was looked at last
 }
 
 // LocalTable is a table of the warehouse itself: an ordinary one, the root of a partitioned one, or a foreign table that

@@ -73,6 +73,14 @@ begin
 end
 $$;
 
+-- writes_itself tells that a table has triggers that may write to it for each row of a statement, before the statement's end:
+-- those of the application, and foreign keys to itself that change it on update.
+create or replace function relay.writes_itself(relation oid) returns boolean language sql stable set search_path = pg_catalog, pg_temp as $$
+    select exists (select from pg_trigger t left join pg_constraint k on k.oid = t.tgconstraint
+        where t.tgrelid = relation and t.tgtype & 67 = 1 and t.tgenabled <> 'D' and t.tgname !~ '^!relay_'
+          and (not t.tgisinternal or k.conrelid = k.confrelid and k.confupdtype in ('c', 'n', 'd')))
+$$;
+
 -- capture is the trigger for each statement. A statement of up to 128 rows is one row of the outbox.
 -- What writes to the outbox for the first time in a transaction does so in a subtransaction, so that nothing that is wrong
 -- with the outbox can make the application's statement fail. Later writes needn't: the table is locked against changes by
@@ -90,6 +98,11 @@ declare
     problem text;
 begin
     begin
+        if pg_trigger_depth() > 1 and relay.writes_itself(tg_relid) then
+            -- The statement that this one is a part of is captured when it ends, after this one.
+            perform relay.put(tg_relid, 'X', null, array['a trigger of its own wrote to it within a statement'], true);
+            return null;
+        end if;
         if tg_op = 'INSERT' then
             news := array(select case when tg_argv[0] = '' then (n.*)::text else jsonb_populate_record(n.*, tg_argv[0]::jsonb)::text end from new_rows n limit 129);
         elsif tg_op = 'UPDATE' then

@@ -195,9 +195,6 @@ create or replace function relay.table_problem(relation oid) returns text langua
         when c.oid is null then 'the table is gone'
         when k.level = 'statement' and relay.by_row(c.oid) is not null then 'it is captured by statement, but ' || relay.by_row(c.oid)
         when wrong.list is not null then wrong.list
-        -- What such a trigger writes to the table is captured before the statement that it fires in.
-        when k.level = 'statement' and exists (select from pg_trigger t where t.tgrelid = c.oid and not t.tgisinternal
-            and t.tgtype & 67 = 1 and t.tgname !~ '^!relay_') then 'it is captured by statement, but has a trigger for each row'
         when exists (select from pg_index x where x.indrelid = c.oid and not x.indimmediate and (x.indisreplident or x.indisprimary and c.relreplident <> 'i'))
             then 'its key has become deferrable'
         end
@@ -269,6 +266,8 @@ begin
                 case when k.suppress_redundant then ', redundant updates suppressed' end),
             p.problem, case when p.problem is not null then relay.enable_again(k) end
         from relay.captured k cross join lateral (select coalesce(relay.table_problem(k.relation),
+            case when k.level = 'statement' and relay.writes_itself(k.relation) then
+                'it has a trigger for each row, and is captured by statement: where that trigger writes to it, clients load it anew' end,
             (select 'a TRUNCATE of a partition that is newer than the capture is noticed late: ' || string_agg(u::regclass::text, ', ')
              from relay.unheard(k.relation) u)) as problem) p
         order by 1
