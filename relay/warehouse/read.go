@@ -126,6 +126,8 @@ func (f *findings) sort(c candidate, columns []ForeignColumn, taken map[string]b
 	switch {
 	case c.partition && c.kind != "f" && !c.broken:
 		return // its root speaks for it
+	case c.schema == "relay":
+		return // the relay's own
 	case reason != "":
 	case taken[c.name()]:
 		reason, remedy = "another relation has the same name once quotes are left out", "rename one of the two"
@@ -147,8 +149,6 @@ func (f *findings) sort(c candidate, columns []ForeignColumn, taken map[string]b
 // unfit says why a relation can't be published, if it can't.
 func (c candidate) unfit() (reason, remedy string) {
 	switch {
-	case c.schema == "relay":
-		return "the relay's own schema", ""
 	case c.extension != "":
 		return fmt.Sprintf("belongs to extension %q", c.extension), ""
 	case c.kind == "v":
