@@ -38,78 +38,84 @@ func (d *database) paced(writers int, period time.Duration, statement func(write
 // TestSnapshotsUnderLoad: however long a look at a large catalog takes, and however much is written meanwhile, a
 // snapshot joins the stream at its first attempt or soon after.
 func TestSnapshotsUnderLoad(t *testing.T) {
-	const limit = 5 * time.Second // a snapshot that never joins gives up after 10
-	d := newDatabase(t, sharedServer(t, 15), items+`;
-		do $$ begin for i in 1..400 loop
-			execute format('create table w%s (id bigint primary key, a int, b text, c text, d text, e text, f text, g text)', i);
-		end loop; end $$`, "public.items")
-	r := d.start()
-	r.ready(t)
-	m := newMirror(t, r.url, client.Options{})
-	first := m.subscribe("public.items")
-	m.live(first)
-	stop := d.paced(8, 2*time.Millisecond, func(w, n int) string { return fmt.Sprintf(`update items set n = n + 1 where id = %d`, 1+(n*8+w)%500) })
-	m.until("the writers' transactions", func() bool { return m.Stats().Transactions > 200 })
-	var sum, worst time.Duration
-	const clients = 12
-	var mirrors []*mirror
-	for range clients {
-		c := newMirror(t, r.url, client.Options{})
-		c.until("a connection", c.Connected)
-		began := time.Now()
-		c.live(c.subscribe("public.items"))
-		took := time.Since(began)
-		sum, worst = sum+took, max(worst, took)
-		mirrors = append(mirrors, c)
-	}
-	stop()
-	t.Logf("%d transactions; live after %s on average, %s at worst", m.Stats().Transactions, sum/clients, worst)
-	if worst > limit {
-		t.Errorf("live after %s, want %s at most", worst, limit)
-	}
-	for _, c := range append(mirrors, m) {
-		c.has(d, 1, "items")
-		if s := c.Stats(); s.Resyncs > 0 || s.Snapshots != 1 {
-			t.Errorf("want one snapshot: %+v", s)
+	captures(t, func(t *testing.T, c capture) {
+		const limit = 5 * time.Second // a snapshot that never joins gives up after 10
+		d := newDatabase(t, c.server(t), items+`;
+			do $$ begin for i in 1..400 loop
+				execute format('create table w%s (id bigint primary key, a int, b text, c text, d text, e text, f text, g text)', i);
+			end loop; end $$`, "public.items")
+		c.take(d, "items")
+		r := d.start()
+		r.ready(t)
+		m := newMirror(t, r.url, client.Options{})
+		first := m.subscribe("public.items")
+		m.live(first)
+		stop := d.paced(8, 2*time.Millisecond, func(w, n int) string { return fmt.Sprintf(`update items set n = n + 1 where id = %d`, 1+(n*8+w)%500) })
+		m.until("the writers' transactions", func() bool { return m.Stats().Transactions > 200 })
+		var sum, worst time.Duration
+		const clients = 12
+		var mirrors []*mirror
+		for range clients {
+			c := newMirror(t, r.url, client.Options{})
+			c.until("a connection", c.Connected)
+			began := time.Now()
+			c.live(c.subscribe("public.items"))
+			took := time.Since(began)
+			sum, worst = sum+took, max(worst, took)
+			mirrors = append(mirrors, c)
 		}
-	}
+		stop()
+		t.Logf("%d transactions; live after %s on average, %s at worst", m.Stats().Transactions, sum/clients, worst)
+		if worst > limit {
+			t.Errorf("live after %s, want %s at most", worst, limit)
+		}
+		for _, c := range append(mirrors, m) {
+			c.has(d, 1, "items")
+			if s := c.Stats(); s.Resyncs > 0 || s.Snapshots != 1 {
+				t.Errorf("want one snapshot: %+v", s)
+			}
+		}
+	}, logical15, trigger18)
 }
 
 // TestLockedTable: snapshots that wait for a table's lock keep no places from others', and don't hold up the relay's end.
 func TestLockedTable(t *testing.T) {
-	d := newDatabase(t, sharedServer(t, 15), items+`; create table locked (id int primary key, a int, b int, c int)`, "public.items", "public.locked")
-	r := d.start(func(c *serve.Config) { c.Capture.Snapshots = 2 })
-	r.ready(t)
-	owner := d.connect()
-	_, err := owner.Exec(d.ctx, `begin; lock table locked in access exclusive mode`)
-	must(t, err)
-	m := newMirror(t, r.url, client.Options{})
-	var blocked []uint64
-	for _, columns := range [][]string{nil, {"a"}, {"b"}, {"c"}} {
-		blocked = append(blocked, m.subscribe("public.locked", columns...))
-	}
-	d.counted(`select count(*)::text from pg_locks where relation = 'locked'::regclass and not granted`, 2)
-	other := newMirror(t, r.url, client.Options{})
-	began := time.Now()
-	other.has(d, other.subscribe("public.items"), "items")
-	if took := time.Since(began); took > 5*time.Second {
-		t.Errorf("another table was live after %s", took)
-	}
-	_, err = owner.Exec(d.ctx, `insert into locked values (1, 2, 3, 4); commit`)
-	must(t, err)
-	m.live(blocked...)
-	m.has(d, blocked[0], "locked")
+	captures(t, func(t *testing.T, c capture) {
+		d := newDatabase(t, c.server(t), items+`; create table locked (id int primary key, a int, b int, c int)`, "public.items", "public.locked")
+		c.take(d, "items", "locked")
+		r := d.start(func(c *serve.Config) { c.Capture.Snapshots = 2 })
+		r.ready(t)
+		owner := d.connect()
+		_, err := owner.Exec(d.ctx, `begin; lock table locked in access exclusive mode`)
+		must(t, err)
+		m := newMirror(t, r.url, client.Options{})
+		var blocked []uint64
+		for _, columns := range [][]string{nil, {"a"}, {"b"}, {"c"}} {
+			blocked = append(blocked, m.subscribe("public.locked", columns...))
+		}
+		d.counted(`select count(*)::text from pg_locks where relation = 'locked'::regclass and not granted`, 2)
+		other := newMirror(t, r.url, client.Options{})
+		began := time.Now()
+		other.has(d, other.subscribe("public.items"), "items")
+		if took := time.Since(began); took > 5*time.Second {
+			t.Errorf("another table was live after %s", took)
+		}
+		_, err = owner.Exec(d.ctx, `insert into locked values (1, 2, 3, 4); commit`)
+		must(t, err)
+		m.live(blocked...)
+		m.has(d, blocked[0], "locked")
 
-	_, err = owner.Exec(d.ctx, `begin; lock table locked in access exclusive mode`)
-	must(t, err)
-	last := newMirror(t, r.url, client.Options{})
-	last.subscribe("public.locked", "a", "b")
-	d.counted(`select count(*)::text from pg_locks where relation = 'locked'::regclass and not granted`, 1)
-	began = time.Now()
-	r.stop()
-	if took := time.Since(began); took > 10*time.Second {
-		t.Errorf("the relay ended after %s", took)
-	}
+		_, err = owner.Exec(d.ctx, `begin; lock table locked in access exclusive mode`)
+		must(t, err)
+		last := newMirror(t, r.url, client.Options{})
+		last.subscribe("public.locked", "a", "b")
+		d.counted(`select count(*)::text from pg_locks where relation = 'locked'::regclass and not granted`, 1)
+		began = time.Now()
+		r.stop()
+		if took := time.Since(began); took > 10*time.Second {
+			t.Errorf("the relay ended after %s", took)
+		}
+	}, logical15, trigger15)
 }
 
 // TestStandbyAbsentForLong: a commit that waits for a synchronous standby stays in mind however many transactions pass

@@ -167,7 +167,7 @@ func TestInjection(t *testing.T) {
 	for _, where := range []string{
 		`true; drop table vault`, `true; select 1`, `true) or (true`, `true) union select (true`, `(true`, `true)`, `v = 1 from vault`, `true from pg_sleep(1)`,
 		`v = 1 where true`, `v = 1 limit 1`, `v = 1 order by 1`, `v = 1 for update`, `true as t`, `true t`, `true, true`, `*`, `vault`, `vault.*`, `distinct true`, `true into x`,
-		`exists (select 1 from vault)`, `v in (select v from vault)`, `(select true)`, `v = (select 0)`, `array(select 1) is null`,
+		`exists (select 1 from vault)`, `v in (select v from vault)`, `array(select 1) is null`,
 		`pg_sleep(1) is null`, `pg_read_file('/etc/passwd') = ''`, `current_setting('is_superuser') = 'on'`, `set_config('role', 'x', false) = 'x'`, `lo_import('/etc/passwd') = 1`,
 		`dblink('', '') is null`, `current_user = 'postgres'`, `session_user = 'x'`, `now() > '2020-01-01'`, `current_timestamp is null`, `random() > 0.5`, `nextval('x') = 1`,
 		`version() <> ''`, `pg_backend_pid() > 0`, `count(*) > 0`, `sum(v) > 0`, `row_number() over () = 1`, `ctid is not null`, `xmin = 1`, `tableoid = 1`, `vault is not null`,

@@ -46,23 +46,34 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(suite{m}) }
 
 var shared = struct {
 	sync.Mutex
-	servers   map[int]*pgserver.Server
+	servers   map[kind]*pgserver.Server
 	databases int
-}{servers: map[int]*pgserver.Server{}}
+}{servers: map[kind]*pgserver.Server{}}
+
+// kind is what the shared servers differ in.
+type kind struct {
+	version  int
+	walLevel string
+}
 
 // sharedServer is one server for all tests that leave it running.
 func sharedServer(t *testing.T, version int) *pgserver.Server {
 	t.Helper()
+	return sharedKind(t, kind{version, "logical"})
+}
+
+func sharedKind(t *testing.T, k kind) *pgserver.Server {
+	t.Helper()
 	shared.Lock()
 	defer shared.Unlock()
-	if s := shared.servers[version]; s != nil {
+	if s := shared.servers[k]; s != nil {
 		return s
 	}
-	s, err := pgserver.New(pgserver.Config{Version: version})
+	s, err := pgserver.New(pgserver.Config{Version: k.version, Settings: map[string]string{"wal_level": k.walLevel}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	shared.servers[version] = s
+	shared.servers[k] = s
 	if err := s.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -89,7 +100,7 @@ func newDatabase(t *testing.T, server *pgserver.Server, script string, tables ..
 	t.Helper()
 	shared.Lock()
 	shared.databases++
-	others := server == shared.servers[server.Version()]
+	others := slices.Contains(slices.Collect(maps.Values(shared.servers)), server)
 	d := &database{t: t, server: server, name: fmt.Sprintf("d%d", shared.databases)}
 	shared.Unlock()
 	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute*slowness)

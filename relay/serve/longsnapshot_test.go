@@ -12,12 +12,13 @@ import (
 // TestSnapshotOutlastsTheJournal stalls a client within the snapshot of a large table while more is written than
 // rings and journal hold: the relay goes on from a copy of the slot, and nothing is resynced.
 func TestSnapshotOutlastsTheJournal(t *testing.T) {
-	versions(t, func(t *testing.T, version int) {
-		d := newDatabase(t, sharedServer(t, version), `
+	captures(t, func(t *testing.T, c capture) {
+		d := newDatabase(t, c.server(t), `
 			create table public.large (id int primary key, n int not null default 0, filler text);
 			alter table public.large alter filler set storage external;
 			insert into public.large select i, 0, repeat(md5(i::text), 1500) from generate_series(1, 1600) i;
 			create table public.other (id int primary key, filler text)`, "public.large", "public.other")
+		c.take(d, "large", "other")
 		r := d.start(func(c *serve.Config) {
 			c.FrameBytes, c.Capture.Journal = 64<<10, journal.Config{Bytes: 64 << 10}
 		})
@@ -43,5 +44,5 @@ func TestSnapshotOutlastsTheJournal(t *testing.T) {
 		if left := d.value(`select count(*)::text from pg_replication_slots where slot_name like 'pgrelay_snapshot_%' and database = current_database()`); left != "0" {
 			t.Errorf("%s copies of the slot are left", left)
 		}
-	})
+	}, logical15, logical18, trigger18)
 }

@@ -166,8 +166,9 @@ func TestNewTableUnderTransaction(t *testing.T) {
 
 // TestRewriteUnderSnapshot: tables are rewritten again and again while clients subscribe anew all the time.
 func TestRewriteUnderSnapshot(t *testing.T) {
-	versions(t, func(t *testing.T, version int) {
-		d := newDatabase(t, sharedServer(t, version), items, "public.items")
+	captures(t, func(t *testing.T, c capture) {
+		d := newDatabase(t, c.server(t), items, "public.items")
+		c.take(d, "items")
 		r := d.start()
 		r.ready(t)
 		stop := d.load(2, churn)
@@ -208,7 +209,7 @@ func TestRewriteUnderSnapshot(t *testing.T) {
 			m.has(d, id, "items")
 		}
 		t.Logf("%d subscriptions became live while the table was rewritten 18 times", lives.Load())
-	})
+	}, logical15, logical18, trigger15)
 }
 
 // fastStop is the longest that a fast shutdown may take.
@@ -216,9 +217,10 @@ const fastStop = 10 * time.Second
 
 // TestFastStop: a relay that streams doesn't hold up a fast shutdown of a server under load.
 func TestFastStop(t *testing.T) {
-	versions(t, func(t *testing.T, version int) {
-		server := pgserver.ForTest(t, pgserver.Config{Version: version})
+	captures(t, func(t *testing.T, c capture) {
+		server := c.own(t, nil)
 		d := newDatabase(t, server, items, "public.items", "public.heap")
+		c.take(d, "items", "heap")
 		r := d.start()
 		m := newMirror(t, r.url, client.Options{})
 		id := m.subscribe("public.items")
@@ -239,7 +241,7 @@ func TestFastStop(t *testing.T) {
 		}
 		stop()
 		m.has(d, id, "items")
-	})
+	}, logical15, logical18, trigger18)
 }
 
 // TestOutOfPublication: a table that somebody takes out of the publication and puts back between two looks of the watch

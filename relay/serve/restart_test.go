@@ -7,7 +7,6 @@ import (
 
 	"pgrelay/relay/client"
 	"pgrelay/relay/journal"
-	"pgrelay/relay/pgserver"
 	"pgrelay/relay/serve"
 	"pgrelay/relay/wire"
 )
@@ -28,9 +27,10 @@ func churn(w, n int) string {
 
 // TestRestart: whatever ends meanwhile, the relay or Postgres, each client goes on after its cursor.
 func TestRestart(t *testing.T) {
-	versions(t, func(t *testing.T, version int) {
-		server := pgserver.ForTest(t, pgserver.Config{Version: version, Settings: map[string]string{"fsync": "on", "synchronous_commit": "on"}})
+	captures(t, func(t *testing.T, c capture) {
+		server := c.own(t, map[string]string{"fsync": "on", "synchronous_commit": "on"})
 		d := newDatabase(t, server, items, "public.items", "public.heap")
+		c.take(d, "items", "heap")
 		r := d.start()
 		m := newMirror(t, r.url, client.Options{})
 		keyed, bag := m.subscribe("public.items"), m.subscribe("public.heap")
@@ -65,7 +65,7 @@ func TestRestart(t *testing.T) {
 		if stats.Refused+stats.Resyncs > 0 || stats.Snapshots != 2 {
 			t.Errorf("%d cursors were refused, %d shapes resynced, %d snapshots came; each connection should have resumed", stats.Refused, stats.Resyncs, stats.Snapshots)
 		}
-	})
+	}, logical15, logical18, trigger15)
 }
 
 func must(t *testing.T, err error) {
@@ -157,21 +157,24 @@ func TestCursors(t *testing.T) {
 
 // TestUnread: what was committed while the relay was away arrives before anything newer, also over an idle time.
 func TestUnread(t *testing.T) {
-	d := newDatabase(t, sharedServer(t, 15), items, "public.items")
-	r := d.start()
-	m := newMirror(t, r.url, client.Options{})
-	id := m.subscribe("public.items")
-	m.live(id)
-	r.stop()
-	began := time.Now()
-	for i := range 20 {
-		d.exec(fmt.Sprintf(`update items set n = %d; insert into items values (%d, 0, 'away')`, i, 2000+i))
-	}
-	d.start(at(r))
-	m.has(d, id, "items")
-	stats := m.Stats()
-	if stats.Resumed != 1 || stats.Snapshots != 1 || stats.Transactions != 20 {
-		t.Errorf("%+v: want one snapshot, one resume, 20 transactions", stats)
-	}
-	t.Logf("back after %s", time.Since(began).Round(time.Millisecond))
+	captures(t, func(t *testing.T, c capture) {
+		d := newDatabase(t, c.server(t), items, "public.items")
+		c.take(d, "items")
+		r := d.start()
+		m := newMirror(t, r.url, client.Options{})
+		id := m.subscribe("public.items")
+		m.live(id)
+		r.stop()
+		began := time.Now()
+		for i := range 20 {
+			d.exec(fmt.Sprintf(`update items set n = %d; insert into items values (%d, 0, 'away')`, i, 2000+i))
+		}
+		d.start(at(r))
+		m.has(d, id, "items")
+		stats := m.Stats()
+		if stats.Resumed != 1 || stats.Snapshots != 1 || stats.Transactions != 20 {
+			t.Errorf("%+v: want one snapshot, one resume, 20 transactions", stats)
+		}
+		t.Logf("back after %s", time.Since(began).Round(time.Millisecond))
+	}, logical15, trigger15)
 }

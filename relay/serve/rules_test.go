@@ -53,73 +53,76 @@ const rules = `web_socket_event_system_events.rules`
 
 // TestRuleEdits: what is visible follows the rules' table while connections are open.
 func TestRuleEdits(t *testing.T) {
-	d := newDatabase(t, sharedServer(t, 15), people)
-	r := d.start(withSecret)
-	r.ready(t)
-	m := newMirror(t, r.url, client.Options{})
-	id, named, other := m.subscribe("public.people"), m.subscribe("public.people", "name"), m.subscribe("public.other")
-	for _, id := range []uint64{id, named, other} {
-		m.phase(id, client.Waiting, "not_found")
-	}
-	d.exec(`insert into people values (100, 'unseen', '', '')`)
-	columns := func(id uint64) string {
-		var names []string
-		for _, c := range m.Status(id).Columns {
-			names = append(names, c.Name)
+	captures(t, func(t *testing.T, c capture) {
+		d := newDatabase(t, c.server(t), people)
+		c.take(d, "people", "other")
+		r := d.start(withSecret)
+		r.ready(t)
+		m := newMirror(t, r.url, client.Options{})
+		id, named, other := m.subscribe("public.people"), m.subscribe("public.people", "name"), m.subscribe("public.other")
+		for _, id := range []uint64{id, named, other} {
+			m.phase(id, client.Waiting, "not_found")
 		}
-		return strings.Join(names, " ")
-	}
-	d.edit("a rule for others", `insert into `+rules+` (name, relation, roles) values ('editors', 'public.people', '{editor}')`, func() {})
-	d.edit("a rule is made", `insert into `+rules+` (name, relation, roles, columns) values ('names', 'public.people', '{anon}', '{name,mail}')`, func() { m.live(id, named) })
-	if got := columns(id) + "; " + columns(named); got != "id name mail; id name" {
-		t.Errorf("got the columns %s", got)
-	}
-	if n := len(m.Rows(id)); n != 21 {
-		t.Errorf("got %d rows, want 21", n)
-	}
+		d.exec(`insert into people values (100, 'unseen', '', '')`)
+		columns := func(id uint64) string {
+			var names []string
+			for _, c := range m.Status(id).Columns {
+				names = append(names, c.Name)
+			}
+			return strings.Join(names, " ")
+		}
+		d.edit("a rule for others", `insert into `+rules+` (name, relation, roles) values ('editors', 'public.people', '{editor}')`, func() {})
+		d.edit("a rule is made", `insert into `+rules+` (name, relation, roles, columns) values ('names', 'public.people', '{anon}', '{name,mail}')`, func() { m.live(id, named) })
+		if got := columns(id) + "; " + columns(named); got != "id name mail; id name" {
+			t.Errorf("got the columns %s", got)
+		}
+		if n := len(m.Rows(id)); n != 21 {
+			t.Errorf("got %d rows, want 21", n)
+		}
 
-	d.edit("a column is withdrawn", `update `+rules+` set columns = '{name}' where name = 'names'`, func() {
-		m.until("the new columns", func() bool { return m.Live(id) && columns(id) == "id name" })
-	})
-	if s := m.Status(id); s.Reason != "" && s.Reason != wire.ReasonRuleChanged {
-		t.Errorf("started over for %s", s.Reason)
-	}
-	resyncs := m.seen(wire.TypeResync)
-	if len(resyncs) == 0 || slices.ContainsFunc(resyncs, func(m wire.ServerMessage) bool { return m.Reason != wire.ReasonRuleChanged }) {
-		t.Errorf("got the resyncs %+v", resyncs)
-	}
-	mail := m.subscribe("public.people", "mail")
-	m.phase(mail, client.Failed, "")
-	if s := m.Status(mail); s.Code != wire.CodeBadColumns {
-		t.Errorf("a column that may not be seen: %+v", s)
-	}
-	d.edit("a rule without columns", `update `+rules+` set columns = null where name = 'names'`, func() {
-		m.until("all columns", func() bool { return m.Live(id) && columns(id) == "id name mail secret" })
-	})
-	d.edit("the rule is disabled", `update `+rules+` set enabled = false where name = 'names'`, func() { m.phase(id, client.Waiting, "not_found") })
-	if n := len(m.Rows(id)); n != 0 {
-		t.Errorf("%d rows stay after the rule went", n)
-	}
-	d.exec(`update people set secret = 'while nobody sees it'`)
-	d.edit("the rule is enabled", `update `+rules+` set enabled = true where name = 'names'`, func() { m.live(id, named) })
-	m.has(d, id, "people")
-	d.edit("the rule is deleted", `delete from `+rules+` where name = 'names'`, func() { m.phase(named, client.Waiting, "not_found") })
-	d.edit("a rule of another relation", `insert into `+rules+` (name, relation, roles) values ('other', 'public.other', '{anon}')`, func() { m.live(other) })
-	d.edit("all rules are truncated", `truncate `+rules, func() { m.phase(other, client.Waiting, "not_found") })
+		d.edit("a column is withdrawn", `update `+rules+` set columns = '{name}' where name = 'names'`, func() {
+			m.until("the new columns", func() bool { return m.Live(id) && columns(id) == "id name" })
+		})
+		if s := m.Status(id); s.Reason != "" && s.Reason != wire.ReasonRuleChanged {
+			t.Errorf("started over for %s", s.Reason)
+		}
+		resyncs := m.seen(wire.TypeResync)
+		if len(resyncs) == 0 || slices.ContainsFunc(resyncs, func(m wire.ServerMessage) bool { return m.Reason != wire.ReasonRuleChanged }) {
+			t.Errorf("got the resyncs %+v", resyncs)
+		}
+		mail := m.subscribe("public.people", "mail")
+		m.phase(mail, client.Failed, "")
+		if s := m.Status(mail); s.Code != wire.CodeBadColumns {
+			t.Errorf("a column that may not be seen: %+v", s)
+		}
+		d.edit("a rule without columns", `update `+rules+` set columns = null where name = 'names'`, func() {
+			m.until("all columns", func() bool { return m.Live(id) && columns(id) == "id name mail secret" })
+		})
+		d.edit("the rule is disabled", `update `+rules+` set enabled = false where name = 'names'`, func() { m.phase(id, client.Waiting, "not_found") })
+		if n := len(m.Rows(id)); n != 0 {
+			t.Errorf("%d rows stay after the rule went", n)
+		}
+		d.exec(`update people set secret = 'while nobody sees it'`)
+		d.edit("the rule is enabled", `update `+rules+` set enabled = true where name = 'names'`, func() { m.live(id, named) })
+		m.has(d, id, "people")
+		d.edit("the rule is deleted", `delete from `+rules+` where name = 'names'`, func() { m.phase(named, client.Waiting, "not_found") })
+		d.edit("a rule of another relation", `insert into `+rules+` (name, relation, roles) values ('other', 'public.other', '{anon}')`, func() { m.live(other) })
+		d.edit("all rules are truncated", `truncate `+rules, func() { m.phase(other, client.Waiting, "not_found") })
 
-	// Restrict first, then write: nothing of what is written afterwards is seen.
-	d.edit("everything again", `insert into `+rules+` (name, relation, roles) values ('all', 'public.people', '{anon}')`, func() { m.live(id) })
-	d.exec(`update ` + rules + ` set columns = '{name}'`)
-	m.until("the restriction", func() bool { return m.Live(id) && columns(id) == "id name" })
-	d.exec(`update people set secret = 'new'`)
-	m.until("the update", func() bool { return len(m.seen(wire.TypeChanges)) > 0 })
-	for _, msg := range m.seen(wire.TypeChanges) {
-		for _, c := range msg.Changes {
-			if _, ok := c.Row["secret"]; ok {
-				t.Fatalf("a secret came: %+v", msg)
+		// Restrict first, then write: nothing of what is written afterwards is seen.
+		d.edit("everything again", `insert into `+rules+` (name, relation, roles) values ('all', 'public.people', '{anon}')`, func() { m.live(id) })
+		d.exec(`update ` + rules + ` set columns = '{name}'`)
+		m.until("the restriction", func() bool { return m.Live(id) && columns(id) == "id name" })
+		d.exec(`update people set secret = 'new'`)
+		m.until("the update", func() bool { return len(m.seen(wire.TypeChanges)) > 0 })
+		for _, msg := range m.seen(wire.TypeChanges) {
+			for _, c := range msg.Changes {
+				if _, ok := c.Row["secret"]; ok {
+					t.Fatalf("a secret came: %+v", msg)
+				}
 			}
 		}
-	}
+	}, logical15, trigger15)
 }
 
 // TestRoles: anon only when named, an empty list is everybody who is signed in, several rules add up.

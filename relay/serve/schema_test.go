@@ -61,9 +61,10 @@ func TestSchemaChanges(t *testing.T) {
 		{"a column is added to the partitioned table", `alter table p add k int default 4; insert into p values (1, 0, 'a', 5)`, "p", ""},
 		{"the partitioned table is dropped", `drop table p`, "p", gone},
 	}
-	versions(t, func(t *testing.T, version int) {
+	captures(t, func(t *testing.T, c capture) {
 		t.Parallel() // it mostly waits for the watch's next look
-		d := newDatabase(t, sharedServer(t, version), shapes, "public.t", "public.p", "public.calm")
+		d := newDatabase(t, c.server(t), shapes, "public.t", "public.p", "public.calm")
+		c.take(d, "t", "p", "calm")
 		r := d.start()
 		m := newMirror(t, r.url, client.Options{})
 		ids := map[string]uint64{"t": m.subscribe("public.t"), "p": m.subscribe("public.p")}
@@ -99,27 +100,30 @@ func TestSchemaChanges(t *testing.T) {
 				m.has(d, calm, "calm")
 			}
 		}
-	})
+	}, logical15, logical18, trigger18)
 }
 
 // TestSchemaChangeUnderLoad: columns come and go while rows are written.
 func TestSchemaChangeUnderLoad(t *testing.T) {
-	d := newDatabase(t, sharedServer(t, 18), items, "public.items")
-	r := d.start()
-	m := newMirror(t, r.url, client.Options{})
-	id := m.subscribe("public.items")
-	m.live(id)
-	stop := d.load(3, churn)
-	for _, change := range []string{
-		`alter table items add a int default 1`, `alter table items add b text`, `alter table items drop a`,
-		`alter table items add c timestamptz default now()`, `alter table items alter n type bigint`, `alter table items add e int; alter table items rename e to f`,
-	} {
-		was := m.Stats().Transactions
-		d.exec(change)
-		m.until("transactions", func() bool { return m.Stats().Transactions > was+50 && m.Live(id) })
-	}
-	stop()
-	m.has(d, id, "items")
+	captures(t, func(t *testing.T, c capture) {
+		d := newDatabase(t, c.server(t), items, "public.items")
+		c.take(d, "items")
+		r := d.start()
+		m := newMirror(t, r.url, client.Options{})
+		id := m.subscribe("public.items")
+		m.live(id)
+		stop := d.load(3, churn)
+		for _, change := range []string{
+			`alter table items add a int default 1`, `alter table items add b text`, `alter table items drop a`,
+			`alter table items add c timestamptz default now()`, `alter table items alter n type bigint`, `alter table items add e int; alter table items rename e to f`,
+		} {
+			was := m.Stats().Transactions
+			d.exec(change)
+			m.until("transactions", func() bool { return m.Stats().Transactions > was+50 && m.Live(id) })
+		}
+		stop()
+		m.has(d, id, "items")
+	}, logical18, trigger15)
 }
 
 // TestPublicationMadeAnew: what was committed while there was no publication is in no stream.

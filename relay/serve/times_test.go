@@ -84,8 +84,9 @@ func TestSnapshotTimeout(t *testing.T) {
 
 // TestPrepared: a prepared transaction is there once it is committed, by the stream or by the snapshot.
 func TestPrepared(t *testing.T) {
-	versions(t, func(t *testing.T, version int) {
-		d := newDatabase(t, sharedServer(t, version), items, "public.items")
+	captures(t, func(t *testing.T, c capture) {
+		d := newDatabase(t, c.server(t), items, "public.items")
+		c.take(d, "items")
 		d.exec(fmt.Sprintf(`begin; update items set n = 1 where id = 1; prepare transaction '%s before'`, d.name))
 		r := d.start()
 		m := newMirror(t, r.url, client.Options{})
@@ -102,7 +103,7 @@ func TestPrepared(t *testing.T) {
 		d.exec(fmt.Sprintf(`rollback prepared '%s gone'`, d.name))
 		m.has(d, id, "items")
 		n.has(d, columns, "items")
-	})
+	}, logical15, logical18, trigger18)
 }
 
 // TestWarehouseChanges: foreign tables and whole services come, change and go while the relay runs.

@@ -13,8 +13,9 @@ import (
 
 // TestRulesWait: when the wait is over, a row that an edit hides no longer comes, however soon it is written.
 func TestRulesWait(t *testing.T) {
-	versions(t, func(t *testing.T, version int) {
-		d := newDatabase(t, sharedServer(t, version), people+`; alter table people replica identity full`, "public.people")
+	captures(t, func(t *testing.T, c capture) {
+		d := newDatabase(t, c.server(t), people+`; alter table people replica identity full`, "public.people")
+		c.take(d, "people")
 		r := d.start(func(c *serve.Config) { c.Admin = "127.0.0.1:0" })
 		r.ready(t)
 		wait := func() {
@@ -46,5 +47,5 @@ func TestRulesWait(t *testing.T) {
 				t.Errorf("a hidden row came: %s", text)
 			}
 		}
-	})
+	}, logical15, logical18, trigger15)
 }
