@@ -4,6 +4,7 @@ import (
 	"errors"
 
 	"pgrelay/relay"
+	"pgrelay/relay/hub"
 	"pgrelay/relay/predicate"
 	"pgrelay/relay/rule"
 	"pgrelay/relay/serve"
@@ -113,6 +114,8 @@ type conjunct struct {
 	Truth    string    `json:"truth"`
 	Error    string    `json:"error,omitempty"`
 	Values   []operand `json:"values"`
+	// Pushed tells that a snapshot leaves rows out at the source by it.
+	Pushed bool `json:"pushed"`
 }
 
 // explained puts into words what the rules let be seen.
@@ -174,9 +177,6 @@ func refused(request rule.Request, e *rule.Explanation) *refusal {
 	return x
 }
 
-// mostValues is how many values the relay looks a shape up by at most; one with more is asked about every change.
-const mostValues = 1000
-
 func indexOf(r *relay.Relation, f *rule.Filter) (x index) {
 	if f == nil {
 		return index{Every: true}
@@ -187,7 +187,7 @@ func indexOf(r *relay.Relation, f *rule.Filter) (x index) {
 			values += len(e.Values)
 			list = append(list, equality{r.Columns[e.Column].Name, e.Values})
 		}
-		if values <= mostValues {
+		if values <= hub.MaxCover {
 			x.Covers = append(x.Covers, list)
 		}
 	}
@@ -243,7 +243,7 @@ func judged(j rule.Judgement) judgement {
 	x := judgement{Rule: j.Rule, Conjuncts: []conjunct{}}
 	x.Truth, x.Error = outcomeOf(j.Truth, j.Fault)
 	for _, c := range j.Conjuncts {
-		one := conjunct{Text: c.Text, Position: c.Position, Values: operands(c.Values)}
+		one := conjunct{Text: c.Text, Position: c.Position, Values: operands(c.Values), Pushed: c.Pushed}
 		one.Truth, one.Error = outcomeOf(c.Truth, c.Fault)
 		x.Conjuncts = append(x.Conjuncts, one)
 	}

@@ -12,6 +12,8 @@ create view profiles.summary as select 1 as n;
 
 create table public.log (id bigint primary key, tenant bigint, level integer, n integer, line text);
 
+-- Stored before the columns that one of them names were dropped, which nothing keeps anybody from doing.
+set session_replication_role = replica;
 insert into web_socket_event_system_events.rules (id, name, enabled, relation, roles, predicate, columns) values
     (1, 'names', true, 'profiles.users', '{anon,authenticated}', 'status = ''active''', '{name,status}'),
     (2, 'own row', true, 'profiles.users', '{}', '-- whoever has signed in
@@ -42,3 +44,4 @@ insert into web_socket_event_system_events.rules (id, name, event, predicate, pa
     (50, 'own profile', 'update_user_profile', 'payload ->> ''id'' = claims ->> ''sub''', '{"type": "object"}'),
     (51, 'a row''s column', 'update_user_profile', 'owner = (claims ->> ''sub'')::uuid', null);
 alter table public.log replica identity full;
+set session_replication_role = origin;
