@@ -483,3 +483,16 @@ func (r *relay) listed() []string {
 	r.List(&b)
 	return strings.Split(b.String(), "\n")
 }
+
+// scan reads a query's one row.
+func (d *database) scan(query string, into ...any) {
+	d.t.Helper()
+	conn, err := d.server.Connect(d.ctx, d.name)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	defer func() { _ = conn.Close(d.ctx) }()
+	if err := conn.QueryRow(d.ctx, query).Scan(into...); err != nil {
+		d.t.Fatalf("%s: %v", query, err)
+	}
+}

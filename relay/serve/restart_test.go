@@ -75,6 +75,28 @@ func must(t *testing.T, err error) {
 	}
 }
 
+// since subscribes on a connection of its own and returns the answer and the cursor of its live.
+func (r *relay) since(t *testing.T, cursor, table string, columns ...string) (subscribed, live wire.ServerMessage) {
+	t.Helper()
+	c, err := client.Dial(t.Context(), r.url, client.Options{Strict: true})
+	must(t, err)
+	defer c.Drop()
+	must(t, c.Send(wire.ClientMessage{Type: wire.TypeSubscribe, ID: []byte("1"), Table: table, Columns: columns, Since: cursor}))
+	for {
+		_, msg, err := c.Receive()
+		must(t, err)
+		switch msg.Type {
+		case wire.TypeSubscribed:
+			subscribed = *msg
+		case wire.TypeLive:
+			return subscribed, *msg
+		case wire.TypeSnapshot, wire.TypeChanges:
+		default:
+			t.Fatalf("got %+v", msg)
+		}
+	}
+}
+
 // TestCursors: a cursor that can't be continued is answered with a snapshot.
 func TestCursors(t *testing.T) {
 	d := newDatabase(t, sharedServer(t, 15), items, "public.items", "public.heap")
@@ -82,26 +104,9 @@ func TestCursors(t *testing.T) {
 	r := d.start(small)
 	r.ready(t)
 
-	// since subscribes on a connection of its own and returns the answer and the cursor of its live.
 	since := func(cursor, table string, columns ...string) (subscribed, live wire.ServerMessage) {
 		t.Helper()
-		c, err := client.Dial(d.ctx, r.url, client.Options{Strict: true})
-		must(t, err)
-		defer c.Drop()
-		must(t, c.Send(wire.ClientMessage{Type: wire.TypeSubscribe, ID: []byte("1"), Table: table, Columns: columns, Since: cursor}))
-		for {
-			_, msg, err := c.Receive()
-			must(t, err)
-			switch msg.Type {
-			case wire.TypeSubscribed:
-				subscribed = *msg
-			case wire.TypeLive:
-				return subscribed, *msg
-			case wire.TypeSnapshot, wire.TypeChanges:
-			default:
-				t.Fatalf("got %+v", msg)
-			}
-		}
+		return r.since(t, cursor, table, columns...)
 	}
 	_, live := since("", "public.items")
 	cursor := live.Cursor
