@@ -15,7 +15,7 @@ import (
 	"pgrelay/relay/serve"
 )
 
-// hole is a way to a server on which the replication connections can be made to lead nowhere, as a firewall that forgets
+// hole is a way to a server on which the connections that bring changes can be made to lead nowhere, as a firewall that forgets
 // them does: nothing arrives any more, and nobody is told.
 type hole struct {
 	net.Listener
@@ -27,9 +27,9 @@ type hole struct {
 
 // pair is a connection on both sides of a hole.
 type pair struct {
-	from, to   net.Conn
-	replicates bool
-	swallowed  atomic.Bool
+	from, to  net.Conn
+	streams   atomic.Bool // it replicates, or listens for the outbox's doorbell
+	swallowed atomic.Bool
 }
 
 func newHole(t *testing.T, to string) *hole {
@@ -76,7 +76,7 @@ func (h *hole) pass(from net.Conn) {
 	if err != nil {
 		return
 	}
-	p.replicates = bytes.Contains(start[:n], []byte("replication\x00database"))
+	p.streams.Store(bytes.Contains(start[:n], []byte("replication\x00database")))
 	h.mu.Lock()
 	h.pairs = append(h.pairs, p)
 	h.mu.Unlock()
@@ -95,6 +95,9 @@ func (p *pair) copy(to io.Writer, from io.Reader) {
 	b := make([]byte, 64<<10)
 	for {
 		n, err := from.Read(b)
+		if bytes.Contains(b[:n], []byte("listen pgrelay")) {
+			p.streams.Store(true)
+		}
 		if !p.swallowed.Load() {
 			if _, err := to.Write(b[:n]); err != nil {
 				return
@@ -111,9 +114,9 @@ func (p *pair) close() {
 	_ = p.to.Close()
 }
 
-// swallow lets the replication connections that there are lead nowhere, and mend ends them.
+// swallow lets the connections that bring changes lead nowhere, and mend ends them.
 func (h *hole) swallow() {
-	h.each(func(p *pair) { p.swallowed.Store(p.replicates) })
+	h.each(func(p *pair) { p.swallowed.Store(p.streams.Load()) })
 }
 
 func (h *hole) mend() {
@@ -127,37 +130,40 @@ func (h *hole) mend() {
 // TestSilentStream: a stream that brings nothing any more, without an end, brings no edits of the rules either. Nothing
 // is served by rules that may have changed, and when the stream is back nothing is lacking.
 func TestSilentStream(t *testing.T) {
-	t.Parallel()
-	const timeout = 3 * time.Second
-	d := newDatabase(t, sharedServer(t, 15), items, "public.items", "public.heap")
-	address := strings.Split(strings.SplitN(d.dsn(), "@", 2)[1], "/")[0]
-	h := newHole(t, address)
-	r := start(t, strings.Replace(d.dsn(), "@"+address, "@"+h.Addr().String(), 1), func(c *serve.Config) { c.RulesTimeout = timeout })
-	m := newMirror(t, r.url, client.Options{})
-	id, heap := m.subscribe("public.items"), m.subscribe("public.heap")
-	m.live(id, heap)
-	// An idle source is heard of all the same.
-	quiet, cancel := context.WithTimeout(d.ctx, timeout+time.Second)
-	defer cancel()
-	if m.Await(quiet, func(c *client.Mirror) bool { return c.Status(id).Phase == client.Waiting }) == nil {
-		t.Fatal("rules at an idle source count as unheard")
-	}
+	captures(t, func(t *testing.T, c capture) {
+		t.Parallel()
+		const timeout = 3 * time.Second
+		d := newDatabase(t, c.server(t), items, "public.items", "public.heap")
+		c.take(d, "items", "heap")
+		address := strings.Split(strings.SplitN(d.dsn(), "@", 2)[1], "/")[0]
+		h := newHole(t, address)
+		r := start(t, strings.Replace(d.dsn(), "@"+address, "@"+h.Addr().String(), 1), func(c *serve.Config) { c.RulesTimeout = timeout })
+		m := newMirror(t, r.url, client.Options{})
+		id, heap := m.subscribe("public.items"), m.subscribe("public.heap")
+		m.live(id, heap)
+		// An idle source is heard of all the same.
+		quiet, cancel := context.WithTimeout(d.ctx, timeout+time.Second)
+		defer cancel()
+		if m.Await(quiet, func(c *client.Mirror) bool { return c.Status(id).Phase == client.Waiting }) == nil {
+			t.Fatal("rules at an idle source count as unheard")
+		}
 
-	h.swallow()
-	d.exec(`update ` + rules + ` set enabled = false where relation = 'public.items'`)
-	began := time.Now()
-	m.phase(id, client.Waiting, "unavailable")
-	m.phase(heap, client.Waiting, "unavailable")
-	if took := time.Since(began); took > 5*timeout {
-		t.Errorf("waiting after %s, want about %s", took, timeout)
-	}
-	r.reason(t, "rules: edits are not being heard")
-	d.exec(`insert into heap values (7, 'meanwhile')`)
-	h.mend()
-	m.phase(id, client.Waiting, "not_found")
-	m.has(d, heap, "heap")
-	if s := m.Status(heap); s.Phase != client.Live || m.Stats().Resyncs > 0 {
-		t.Errorf("want it to go on: %+v, %+v", s, m.Stats())
-	}
-	r.ready(t)
+		h.swallow()
+		d.exec(`update ` + rules + ` set enabled = false where relation = 'public.items'`)
+		began := time.Now()
+		m.phase(id, client.Waiting, "unavailable")
+		m.phase(heap, client.Waiting, "unavailable")
+		if took := time.Since(began); took > 5*timeout {
+			t.Errorf("waiting after %s, want about %s", took, timeout)
+		}
+		r.reason(t, "rules: edits are not being heard")
+		d.exec(`insert into heap values (7, 'meanwhile')`)
+		h.mend()
+		m.phase(id, client.Waiting, "not_found")
+		m.has(d, heap, "heap")
+		if s := m.Status(heap); s.Phase != client.Live || m.Stats().Resyncs > 0 {
+			t.Errorf("want it to go on: %+v, %+v", s, m.Stats())
+		}
+		r.ready(t)
+	}, logical15, trigger15)
 }
