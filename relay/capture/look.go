@@ -35,12 +35,19 @@ func (c *base) beginLook() int {
 // endLook says what a look has found; the hub has been told.
 func (c *base) endLook(number int, inspection *warehouse.Inspection, fingerprints map[uint32]string) {
 	c.mu.Lock()
-	c.inspection, c.fingerprints, c.done, c.triggered = inspection, fingerprints, number, inspection.Triggered
+	c.inspection, c.fingerprints, c.done = inspection, fingerprints, number
 	close(c.inspected)
 	c.inspected = make(chan struct{})
 	c.mu.Unlock()
 	c.report(inspection)
 	c.cfg.Changed()
+}
+
+// noteTriggered goes before the hub is told: whose shapes end then must find that the other way captures the table.
+func (c *base) noteTriggered(inspection *warehouse.Inspection) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.triggered = inspection.Triggered
 }
 
 // leavesOf are the tables of a relation.

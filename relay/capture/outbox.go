@@ -140,6 +140,7 @@ func (c *Outbox) inspect(ctx context.Context, conn *pgx.Conn, source *warehouse.
 	reader := c.reader
 	c.mu.Unlock()
 	_, end := reader.Window()
+	c.noteTriggered(inspection)
 	c.Hub.SetRelations(inspection.Relations, end)
 	c.endLook(number, inspection, inspection.Fingerprints)
 	return nil

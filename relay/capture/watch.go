@@ -61,6 +61,7 @@ func (c *Capture) inspect(ctx context.Context, conn *pgx.Conn, source *warehouse
 	}
 	watched := leavesOf(inspection, c.cfg.Watch)
 	c.watched.Store(&watched)
+	c.noteTriggered(inspection)
 	c.Hub.SetRelations(inspection.Relations, barrier)
 	c.mu.Lock()
 	c.published, c.reference = published, reference

@@ -110,7 +110,7 @@ func TestIdleTransactions(t *testing.T) {
 		s := newSink()
 		cfg := d.config()
 		cfg.Poll = neverPolls
-		s.names[d.table("public.a", "id int primary key")] = "a"
+		s.names.set(d.table("public.a", "id int primary key"), "a")
 		var idle []*pgx.Conn
 		for i := range 2 {
 			conn := d.connect()

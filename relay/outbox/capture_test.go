@@ -21,7 +21,7 @@ func TestPartitions(t *testing.T) {
 		}
 		d.exec(`create table asia partition of root for values in ('asia')`)
 		for _, name := range []string{"root", "eu", "us", "asia"} {
-			s.names[scan[uint32](d, `select $1::text::regclass::oid`, name)] = name
+			s.names.set(scan[uint32](d, `select $1::text::regclass::oid`, name), name)
 		}
 		d.exec(`set session_replication_role = replica`)
 		d.exec(`insert into root values (1, 'eu'), (2, 'us'), (3, 'asia')`)
@@ -58,7 +58,7 @@ func TestInheritance(t *testing.T) {
 			if got := scan[string](d, `select relay.enable_table($1::text::regclass)`, name); got != "row" {
 				t.Errorf("got level %q, want row", got)
 			}
-			s.names[scan[uint32](d, `select $1::text::regclass::oid`, name)] = name
+			s.names.set(scan[uint32](d, `select $1::text::regclass::oid`, name), name)
 		}
 		d.exec(`insert into parent values (1, 1); insert into child values (2, 2, 'x')`)
 		d.exec(`update parent set n = 3`)
@@ -82,7 +82,7 @@ func TestForeignTable(t *testing.T) {
 			create user mapping for current_user server service options (user '%s', password '%s');
 			create foreign table a (id int, at timestamptz) server service`, d.server.Port(), d.name+"_service", d.server.Superuser(), d.server.Password()))
 		d.exec(`select relay.enable_table('a', key => '{id}')`)
-		s.names[scan[uint32](d, `select 'a'::regclass::oid`)] = "a"
+		s.names.set(scan[uint32](d, `select 'a'::regclass::oid`), "a")
 		d.exec(`set timezone = 'Asia/Tokyo'`)
 		d.exec(`insert into a values (1, '2024-01-01 00:00:00+00'), (2, null)`)
 		d.exec(`update a set id = 3 where id = 2`)
@@ -109,7 +109,7 @@ func TestOptions(t *testing.T) {
 				r, _ := d.start(d.config(), s)
 				d.exec(`create table a (id int primary key, secret json, "Other ""One""" text, g int generated always as (id * 2) stored, n text)`)
 				d.exec(`select relay.enable_table('a', exclude => '{secret,"Other \"One\""}', suppress_redundant => true, level => $1)`, level)
-				s.names[scan[uint32](d, `select 'a'::regclass::oid`)] = "a"
+				s.names.set(scan[uint32](d, `select 'a'::regclass::oid`), "a")
 				d.exec(`insert into a (id, secret, "Other ""One""", n) values (1, '{"hidden": 1}', 'hidden', 'x'), (2, '[]', 'hidden', 'y')`)
 				d.exec(`update a set n = n`)
 				d.exec(`update a set secret = '"hidden"'`)
@@ -191,7 +191,7 @@ func TestNestedWrites(t *testing.T) {
 		if got := scan[string](d, `select relay.enable_table('a')`); got != "row" {
 			t.Errorf("got level %q, want row", got)
 		}
-		s.names[scan[uint32](d, `select 'a'::regclass::oid`)] = "a"
+		s.names.set(scan[uint32](d, `select 'a'::regclass::oid`), "a")
 		d.exec(`insert into a values (1, 1)`)
 		d.exec(`update a set n = 2`)
 		s.passed(t, r)
@@ -204,7 +204,7 @@ func TestColumnsChange(t *testing.T) {
 	on(t, rung, func(t *testing.T, d *db) {
 		s := newSink()
 		r := d.open(d.config())
-		s.names[d.table("public.a", "id int primary key, n int")] = "a"
+		s.names.set(d.table("public.a", "id int primary key, n int"), "a")
 		d.exec(`insert into a values (1, 1)`)
 		from, _ := r.Window()
 		stop := d.run(r, from, s)
@@ -260,7 +260,7 @@ func TestDroppedTable(t *testing.T) {
 	on(t, rung, func(t *testing.T, d *db) {
 		s := newSink()
 		r, _ := d.start(d.config(), s)
-		s.names[d.table("public.a", "id int primary key, n int")] = "a"
+		s.names.set(d.table("public.a", "id int primary key, n int"), "a")
 		d.exec(`insert into a values (1, 1)`)
 		s.passed(t, r)
 		d.exec(`begin; insert into a values (2, 1); drop table a; commit`)
@@ -318,7 +318,7 @@ func TestSavepoints(t *testing.T) {
 		cfg := d.config()
 		cfg.Poll = neverPolls
 		r, _ := d.start(cfg, s)
-		s.names[d.table("public.a", "id int primary key")] = "a"
+		s.names.set(d.table("public.a", "id int primary key"), "a")
 		s.passed(t, r)
 		d.asleep()
 		conn := d.connect()

@@ -99,7 +99,7 @@ func TestEncodingFails(t *testing.T) {
 				d.exec(`create type mood as enum ('good', 'bad'); create table a (id int primary key, m mood); insert into a values (1, 'bad')`)
 				d.exec(`select relay.enable_table('a', level => $1)`, level)
 				d.exec(`delete from pg_enum where enumlabel = 'bad'`)
-				s.names[scan[uint32](d, `select 'a'::regclass::oid`)] = "a"
+				s.names.set(scan[uint32](d, `select 'a'::regclass::oid`), "a")
 				d.exec(`insert into a values (2, 'good')`)
 				d.exec(`update a set id = 3 where id = 1`)
 				d.exec(`insert into a values (4, 'good')`)
@@ -143,7 +143,7 @@ func TestBudget(t *testing.T) {
 		first := r.Epoch
 		_ = r.Close()
 		s := newSink()
-		s.names[d.table("public.a", "id bigserial primary key, n text")] = "a"
+		s.names.set(d.table("public.a", "id bigserial primary key, n text"), "a")
 		const budget = 1 << 20
 		d.exec(`update relay.state set budget = $1`, budget)
 		for range 600 {
@@ -198,7 +198,7 @@ func TestBudget(t *testing.T) {
 func TestClosedWhileRunning(t *testing.T) {
 	on(t, rung, func(t *testing.T, d *db) {
 		s := newSink()
-		s.names[d.table("public.a", "id int primary key")] = "a"
+		s.names.set(d.table("public.a", "id int primary key"), "a")
 		r := d.open(d.config())
 		from, _ := r.Window()
 		ended := make(chan error, 1)

@@ -173,7 +173,7 @@ type change struct {
 type sink struct {
 	sync.Mutex
 	changed  *sync.Cond
-	names    map[uint32]string // of tables
+	names    *tableNames
 	columns  map[uint32][]string
 	xid      uint64
 	open     []change
@@ -189,7 +189,7 @@ type sink struct {
 }
 
 func newSink() *sink {
-	s := &sink{names: map[uint32]string{}, columns: map[uint32][]string{}}
+	s := &sink{names: &tableNames{of: map[uint32]string{}}, columns: map[uint32][]string{}}
 	s.changed = sync.NewCond(s)
 	return s
 }
@@ -246,7 +246,7 @@ func (s *sink) text(table uint32, tuple relay.Tuple) string {
 }
 
 func (s *sink) name(table uint32) string {
-	if name := s.names[table]; name != "" {
+	if name := s.names.get(table); name != "" {
 		return name
 	}
 	return fmt.Sprint(table)
@@ -350,4 +350,22 @@ func (d *db) gone() {
 			d.t.Fatal("a session doesn't end")
 		}
 	}
+}
+
+// tableNames are set while a reader may be delivering.
+type tableNames struct {
+	mu sync.Mutex
+	of map[uint32]string
+}
+
+func (n *tableNames) set(table uint32, name string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.of[table] = name
+}
+
+func (n *tableNames) get(table uint32) string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.of[table]
 }

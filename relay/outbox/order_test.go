@@ -30,7 +30,7 @@ func TestOrder(t *testing.T) {
 				r, _ := d.start(d.config(), s)
 				d.exec(`create table a (id int primary key, n int not null, who int)`)
 				d.exec(`select relay.enable_table('a', level => $1)`, level)
-				s.names[scan[uint32](d, `select 'a'::regclass::oid`)] = "a"
+				s.names.set(scan[uint32](d, `select 'a'::regclass::oid`), "a")
 				d.exec(`insert into a select i, 0, -1 from generate_series(1, 20) i`)
 				var all sync.WaitGroup
 				for w := range 8 {
@@ -118,7 +118,7 @@ func TestLargestID(t *testing.T) {
 	on(t, rung, func(t *testing.T, d *db) {
 		s := newSink()
 		r := d.open(d.config())
-		s.names[d.table("public.a", "id int primary key, n int")] = "a"
+		s.names.set(d.table("public.a", "id int primary key, n int"), "a")
 		d.exec(`insert into a values (1, 0), (2, 0)`)
 		early, late := d.connect(), d.connect()
 		d.execOn(early, `begin; insert into a values (3, 0)`)

@@ -25,7 +25,7 @@ func TestPooler(t *testing.T) {
 		if !r.pooled {
 			t.Fatal("the pooler isn't recognised")
 		}
-		s.names[d.table("public.a", "id int primary key")] = "a"
+		s.names.set(d.table("public.a", "id int primary key"), "a")
 		count := d.listen()
 		for i := range 5 {
 			d.exec(`insert into a values ($1)`, i)

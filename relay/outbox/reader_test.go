@@ -8,7 +8,7 @@ func TestChangesArrive(t *testing.T) {
 	on(t, rung, func(t *testing.T, d *db) {
 		s := newSink()
 		r, _ := d.start(d.config(), s)
-		s.names[d.table("public.a", "id int primary key, n text")] = "a"
+		s.names.set(d.table("public.a", "id int primary key, n text"), "a")
 		d.exec(`insert into a values (1, 'x'), (2, null), (3, '')`)
 		d.exec(`begin; update a set n = 'a "quoted", one\' where id = 1; update a set id = 4 where id = 2; delete from a where id = 3; commit`)
 		d.exec(`begin; insert into a values (9); rollback`)

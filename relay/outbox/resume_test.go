@@ -18,7 +18,7 @@ func TestResume(t *testing.T) {
 	on(t, rung, func(t *testing.T, d *db) {
 		s := newSink()
 		r, stop := d.start(d.config(), s)
-		s.names[d.table("public.a", "id int primary key")] = "a"
+		s.names.set(d.table("public.a", "id int primary key"), "a")
 		var positions []relay.LSN
 		var counts []int
 		for i := range 10 {
@@ -77,7 +77,7 @@ func TestDiesInTheMiddle(t *testing.T) {
 	on(t, rung, func(t *testing.T, d *db) {
 		s := newSink()
 		s.failAfter = 5
-		s.names[d.table("public.a", "id int primary key")] = "a"
+		s.names.set(d.table("public.a", "id int primary key"), "a")
 		r := d.open(d.config())
 		from, _ := r.Window()
 		for i := range 4 {
@@ -138,7 +138,7 @@ func TestWindow(t *testing.T) {
 		cfg := d.config()
 		cfg.RetainBytes, cfg.tendEvery = 1<<20, time.Millisecond
 		r, stop := d.start(cfg, s)
-		s.names[d.table("public.a", "id bigserial primary key, n text")] = "a"
+		s.names.set(d.table("public.a", "id bigserial primary key, n text"), "a")
 		begin := s.end
 		d.exec(`insert into a (n) values ('old')`)
 		s.passed(t, r)
@@ -186,7 +186,7 @@ func TestTurnWaitsForNobody(t *testing.T) {
 	on(t, rung, func(t *testing.T, d *db) {
 		s := newSink()
 		r, stop := d.start(d.config(), s)
-		s.names[d.table("public.a", "id int primary key")] = "a"
+		s.names.set(d.table("public.a", "id int primary key"), "a")
 		s.passed(t, r)
 		idle := d.connect()
 		d.execOn(idle, `begin; insert into a values (1)`)

@@ -63,7 +63,7 @@ func TestValues(t *testing.T) {
 				d.exec(`select pg_create_logical_replication_slot(current_database()::text, 'pgoutput')`)
 
 				table := scan[uint32](d, `select 'v.a'::regclass::oid`)
-				s.names[table] = "a"
+				s.names.set(table, "a")
 				for i, settings := range sessions {
 					conn := d.connect()
 					d.execOn(conn, settings)
@@ -103,7 +103,7 @@ func (d *db) decoded(slot, publication string, table uint32) []string {
 	}
 	defer rows.Close()
 	s := newSink()
-	s.names[table] = "a"
+	s.names.set(table, "a")
 	for rows.Next() {
 		var data []byte
 		if err := rows.Scan(&data); err != nil {

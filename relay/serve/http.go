@@ -59,7 +59,7 @@ func (s *Server) Reasons() []string {
 		return append(reasons, reason)
 	}
 	for name, r := range s.captures {
-		if ok, reason := r.Available(); !ok && !r.Idle() {
+		if ok, reason := r.Available(); !ok && !r.Idle() && s.wanted(r) {
 			reasons = append(reasons, "source "+name+": "+reason)
 		}
 		if len(r.Triggered()) == 0 {
@@ -84,6 +84,19 @@ func (s *Server) Reasons() []string {
 		reasons = append(reasons, "rules: edits are not being heard")
 	}
 	return reasons
+}
+
+// wanted tells that a source is needed by logical replication: some table of it that triggers don't capture has a rule, or
+// they capture none. It is called with mu held.
+func (s *Server) wanted(r *running) bool {
+	triggered := r.Triggered()
+	if len(triggered) == 0 {
+		return true
+	}
+	return slices.ContainsFunc(s.rules.Relations(), func(name string) bool {
+		_, captured := slices.BinarySearch(triggered, name)
+		return !captured && r.source.Has(name)
+	})
 }
 
 // brokenRules are the rules that can't be used, with the reasons.

@@ -44,5 +44,5 @@ func TestSnapshotOutlastsTheJournal(t *testing.T) {
 		if left := d.value(`select count(*)::text from pg_replication_slots where slot_name like 'pgrelay_snapshot_%' and database = current_database()`); left != "0" {
 			t.Errorf("%s copies of the slot are left", left)
 		}
-	}, logical15, logical18, trigger18)
+	}, logical15, logical18)
 }

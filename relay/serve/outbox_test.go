@@ -128,6 +128,9 @@ func TestOutboxWindow(t *testing.T) {
 			d.scan(`select base >> 24 from relay.state`, &base)
 			return "the window to move on", base > delivery
 		})
+		stop()
+		m.has(d, keyed, "items")
+		now := m.Status(keyed).Cursor
 		resumed := func(cursor string) bool {
 			subscribed, _ := r.since(t, cursor, "public.items")
 			return subscribed.Resumed
@@ -136,14 +139,14 @@ func TestOutboxWindow(t *testing.T) {
 			if resumed(old) {
 				t.Error("a cursor from before the window was taken")
 			}
-			if now := m.Status(keyed).Cursor; !resumed(now) {
+			if !resumed(now) {
 				t.Error("the present cursor was refused")
 			}
 			r.stop()
+			d.exec(`update items set n = n + 1 where id < 20; delete from heap where n = 1`)
 			r = d.start(small, at(r))
 			r.ready(t)
 		}
-		stop()
 		m.has(d, keyed, "items")
 		m.has(d, bag, "heap")
 		if s := m.Stats(); s.Refused > 0 || s.Resyncs > 0 || s.Snapshots != 2 {

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"pgrelay/relay/client"
+	"pgrelay/relay/pgserver"
 	"pgrelay/relay/wire"
 	"pgrelay/triggers"
 )
@@ -112,4 +113,37 @@ func TestRowTriggersOfTheApplication(t *testing.T) {
 	m.has(d, id, "m")
 	d.exec(`insert into m values (6, 6); insert into m values (7, 7)`)
 	m.has(d, id, "m")
+}
+
+// TestSomeTablesByTrigger: a server without logical replication serves the tables that triggers capture, and is ready with
+// them, though it has others that nobody has a rule for.
+func TestSomeTablesByTrigger(t *testing.T) {
+	server := pgserver.ForTest(t, pgserver.Config{Version: 15, Settings: map[string]string{"wal_level": "replica"}})
+	d := newDatabase(t, server, people, "public.people")
+	d.install("people", "web_socket_event_system_events.rules")
+	r := d.start()
+	r.ready(t)
+	m := newMirror(t, r.url, client.Options{})
+	id := m.subscribe("public.people")
+	d.exec(`insert into people values (100, 'new')`)
+	m.has(d, id, "people")
+	d.allow("public.other")
+	r.reason(t, "wal_level is replica")
+}
+
+// TestAttachedPartition: a table that is captured becomes a partition of one that is, and is captured once.
+func TestAttachedPartition(t *testing.T) {
+	d := newDatabase(t, sharedServer(t, 18), `create table p (id bigint, k int, primary key (id, k)) partition by list (k);
+		create table p1 partition of p for values in (1); create table spare (id bigint, k int, primary key (id, k))`, "public.p")
+	d.install("p", "spare")
+	r := d.start()
+	r.ready(t)
+	m := newMirror(t, r.url, client.Options{})
+	id := m.subscribe("public.p")
+	m.live(id)
+	d.exec(`insert into p values (1, 1); insert into spare values (2, 2)`)
+	d.exec(`alter table p attach partition spare for values in (2); insert into spare values (3, 2); insert into p values (4, 2)`)
+	m.has(d, id, "p")
+	d.exec(`update spare set id = 30 where id = 3; delete from spare where id = 2`)
+	m.has(d, id, "p")
 }

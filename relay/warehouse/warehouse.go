@@ -158,7 +158,7 @@ func Discover(ctx context.Context, cfg Config) (*Warehouse, error) {
 // findUnused tells of names in the config that no table has, which are mostly misspelt.
 func (w *Warehouse) findUnused(insertOnly []string) {
 	for _, name := range insertOnly {
-		if !slices.ContainsFunc(w.Sources, func(s *Source) bool { return s.has(name) }) {
+		if !slices.ContainsFunc(w.Sources, func(s *Source) bool { return s.Has(name) }) {
 			w.Skipped = append(w.Skipped, Skip{Name: name, Reason: "named under insert_only, but the warehouse has no such table",
 				Remedy: "take it out of insert_only in pgrelay.yaml, or spell it as schema.table without quotes"})
 		}
@@ -166,13 +166,14 @@ func (w *Warehouse) findUnused(insertOnly []string) {
 	slices.SortStableFunc(w.Skipped, func(a, b Skip) int { return strings.Compare(a.Name, b.Name) })
 }
 
-func (s *Source) has(name string) bool {
+// Has tells whether a table of the warehouse leads here.
+func (s *Source) Has(name string) bool {
 	return slices.ContainsFunc(s.all(), func(t ForeignTable) bool { return t.Name == name })
 }
 
 func (w *Warehouse) findRules() {
 	for _, s := range w.Sources {
-		if s.has(RulesTable) {
+		if s.Has(RulesTable) {
 			w.Rules = Rules{s.Name, RulesTable}
 		}
 	}

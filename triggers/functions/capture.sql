@@ -98,6 +98,9 @@ declare
     problem text;
 begin
     begin
+        if pg_partition_root(tg_relid) is not null then
+            return null; -- attached since: its root's trigger for each row captures it
+        end if;
         if pg_trigger_depth() > 1 and relay.writes_itself(tg_relid) then
             -- The statement that this one is a part of is captured when it ends, after this one.
             perform relay.put(tg_relid, 'X', null, array['a trigger of its own wrote to it within a statement'], true);
