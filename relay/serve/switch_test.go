@@ -51,6 +51,11 @@ func TestSwitchUnderLoad(t *testing.T) {
 		stop()
 		m.has(d, keyed, "items")
 		m.has(d, bag, "heap")
+		for _, w := range m.seen(wire.TypeWaiting) {
+			if w.Reason == wire.WaitNotFound {
+				t.Errorf("a table that was switched is gone: %+v", w)
+			}
+		}
 		t.Logf("%+v", m.Stats())
 	})
 }
