@@ -52,6 +52,7 @@ oracle: $(PAGE) ## long comparisons with Postgres: encoded values, predicates, m
 	go test -count=1 -v -timeout 60m -run Oracle ./relay/value
 	go test -count=1 -v -timeout 60m -run 'Oracle|Input|Params' ./relay/predicate
 	go test -count=1 -v -timeout 60m ./relay/oracle
+	go test -count=1 -timeout 30m ./relay/serve
 
 $(MODULES): react/package.json react/package-lock.json
 	cd react && npm ci --no-audit --no-fund
