@@ -87,13 +87,13 @@ func (s *Server) Reasons() []string {
 }
 
 // wanted tells that a source is needed by logical replication: some table of it that triggers don't capture has a rule, or
-// they capture none. It is called with mu held.
+// holds the rules, or they capture none. It is called with mu held.
 func (s *Server) wanted(r *running) bool {
 	triggered := r.Triggered()
 	if len(triggered) == 0 {
 		return true
 	}
-	return slices.ContainsFunc(s.rules.Relations(), func(name string) bool {
+	return slices.ContainsFunc(append(s.rules.Relations(), rulesRelation), func(name string) bool {
 		_, captured := slices.BinarySearch(triggered, name)
 		return !captured && r.source.Has(name)
 	})

@@ -99,14 +99,14 @@ func TestLookRulesUnread(t *testing.T) {
 	must(t, refused.RulesErr)
 	role := "reader_" + d.name
 	d.exec(fmt.Sprintf(`create role %s login password 'reader-Password-1'; revoke select on web_socket_event_system_events.rules from public`, role))
-	for name, c := range map[string]struct {
-		change, dsn string
-		texts       []string
+	for _, c := range []struct {
+		name, change, dsn string
+		texts             []string
 	}{
-		"refused": {"", d.as(role, "reader-Password-1"), []string{"may not read", "grant select on table web_socket_event_system_events.rules to " + role}},
-		"absent":  {`drop schema web_socket_event_system_events cascade`, d.dsn(), []string{"no table web_socket_event_system_events.rules", "sql/system.sql"}},
+		{"refused", "", d.as(role, "reader-Password-1"), []string{"may not read", "grant select on table web_socket_event_system_events.rules to " + role}},
+		{"absent", `drop schema web_socket_event_system_events cascade`, d.dsn(), []string{"no table web_socket_event_system_events.rules", "sql/system.sql"}},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(c.name, func(t *testing.T) {
 			if c.change != "" {
 				d.exec(c.change)
 			}
