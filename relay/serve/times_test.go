@@ -82,11 +82,21 @@ func TestSnapshotTimeout(t *testing.T) {
 	m.has(d, m.subscribe("public.items"), "items")
 }
 
+// rollBackPrepared ends what a test that failed has left prepared, which no other's slot would get past.
+func (d *database) rollBackPrepared() {
+	var left []string
+	d.scan(`select coalesce(array_agg(gid), '{}') from pg_prepared_xacts where database = current_database()`, &left)
+	for _, gid := range left {
+		d.exec(`rollback prepared '` + gid + `'`)
+	}
+}
+
 // TestPrepared: a prepared transaction is there once it is committed, by the stream or by the snapshot.
 func TestPrepared(t *testing.T) {
 	captures(t, func(t *testing.T, c capture) {
 		d := newDatabase(t, c.server(t), items, "public.items")
 		c.take(d, "items")
+		t.Cleanup(d.rollBackPrepared)
 		d.exec(fmt.Sprintf(`begin; update items set n = 1 where id = 1; prepare transaction '%s before'`, d.name))
 		r := d.start()
 		m := newMirror(t, r.url, client.Options{})
