@@ -80,42 +80,39 @@ func TestSnapshotsUnderLoad(t *testing.T) {
 
 // TestLockedTable: snapshots that wait for a table's lock keep no places from others', and don't hold up the relay's end.
 func TestLockedTable(t *testing.T) {
-	captures(t, func(t *testing.T, c capture) {
-		d := newDatabase(t, c.server(t), items+`; create table locked (id int primary key, a int, b int, c int)`, "public.items", "public.locked")
-		c.take(d, "items", "locked")
-		r := d.start(func(c *serve.Config) { c.Capture.Snapshots = 2 })
-		r.ready(t)
-		owner := d.connect()
-		_, err := owner.Exec(d.ctx, `begin; lock table locked in access exclusive mode`)
-		must(t, err)
-		m := newMirror(t, r.url, client.Options{})
-		var blocked []uint64
-		for _, columns := range [][]string{nil, {"a"}, {"b"}, {"c"}} {
-			blocked = append(blocked, m.subscribe("public.locked", columns...))
-		}
-		d.counted(`select count(*)::text from pg_locks where relation = 'locked'::regclass and not granted`, 2)
-		other := newMirror(t, r.url, client.Options{})
-		began := time.Now()
-		other.has(d, other.subscribe("public.items"), "items")
-		if took := time.Since(began); took > 5*time.Second {
-			t.Errorf("another table was live after %s", took)
-		}
-		_, err = owner.Exec(d.ctx, `insert into locked values (1, 2, 3, 4); commit`)
-		must(t, err)
-		m.live(blocked...)
-		m.has(d, blocked[0], "locked")
+	d := newDatabase(t, sharedServer(t, 15), items+`; create table locked (id int primary key, a int, b int, c int)`, "public.items", "public.locked")
+	r := d.start(func(c *serve.Config) { c.Capture.Snapshots = 2 })
+	r.ready(t)
+	owner := d.connect()
+	_, err := owner.Exec(d.ctx, `begin; lock table locked in access exclusive mode`)
+	must(t, err)
+	m := newMirror(t, r.url, client.Options{})
+	var blocked []uint64
+	for _, columns := range [][]string{nil, {"a"}, {"b"}, {"c"}} {
+		blocked = append(blocked, m.subscribe("public.locked", columns...))
+	}
+	d.counted(`select count(*)::text from pg_locks where relation = 'locked'::regclass and not granted`, 2)
+	other := newMirror(t, r.url, client.Options{})
+	began := time.Now()
+	other.has(d, other.subscribe("public.items"), "items")
+	if took := time.Since(began); took > 5*time.Second {
+		t.Errorf("another table was live after %s", took)
+	}
+	_, err = owner.Exec(d.ctx, `insert into locked values (1, 2, 3, 4); commit`)
+	must(t, err)
+	m.live(blocked...)
+	m.has(d, blocked[0], "locked")
 
-		_, err = owner.Exec(d.ctx, `begin; lock table locked in access exclusive mode`)
-		must(t, err)
-		last := newMirror(t, r.url, client.Options{})
-		last.subscribe("public.locked", "a", "b")
-		d.counted(`select count(*)::text from pg_locks where relation = 'locked'::regclass and not granted`, 1)
-		began = time.Now()
-		r.stop()
-		if took := time.Since(began); took > 10*time.Second {
-			t.Errorf("the relay ended after %s", took)
-		}
-	}, logical15, trigger15)
+	_, err = owner.Exec(d.ctx, `begin; lock table locked in access exclusive mode`)
+	must(t, err)
+	last := newMirror(t, r.url, client.Options{})
+	last.subscribe("public.locked", "a", "b")
+	d.counted(`select count(*)::text from pg_locks where relation = 'locked'::regclass and not granted`, 1)
+	began = time.Now()
+	r.stop()
+	if took := time.Since(began); took > 10*time.Second {
+		t.Errorf("the relay ended after %s", took)
+	}
 }
 
 // TestStandbyAbsentForLong: a commit that waits for a synchronous standby stays in mind however many transactions pass

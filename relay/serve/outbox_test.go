@@ -89,6 +89,7 @@ func TestSessionsLost(t *testing.T) {
 
 // TestSecondReader: a second relay on the same outbox says so, leaves the first alone, and takes over when that ends.
 func TestSecondReader(t *testing.T) {
+	t.Parallel() // it waits for the other to end for a while before it says so
 	d := newDatabase(t, trigger15.server(t), items, "public.items")
 	trigger15.take(d)
 	first := d.start()
@@ -111,48 +112,46 @@ func TestSecondReader(t *testing.T) {
 // TestOutboxWindow: a cursor that the outbox's window has left is answered with a snapshot, before and after a restart, and
 // who was there all the time goes on.
 func TestOutboxWindow(t *testing.T) {
-	captures(t, func(t *testing.T, c capture) {
-		t.Parallel() // the window is looked after every other second
-		small := func(s *serve.Config) { s.Capture.Journal = journal.Config{WAL: 64 << 10} }
-		d := newDatabase(t, c.server(t), items, "public.items", "public.heap")
-		c.take(d, "items", "heap")
-		r := d.start(small)
-		m := newMirror(t, r.url, client.Options{})
-		keyed, bag := m.subscribe("public.items"), m.subscribe("public.heap")
-		m.live(keyed, bag)
-		old := m.Status(keyed).Cursor
-		var delivery, base int
-		d.scan(`select max(n) from relay.delivery`, &delivery)
-		stop := d.bustling(2)
-		await(t, func() (string, bool) {
-			d.scan(`select base >> 24 from relay.state`, &base)
-			return "the window to move on", base > delivery
-		})
-		stop()
-		m.has(d, keyed, "items")
-		now := m.Status(keyed).Cursor
-		resumed := func(cursor string) bool {
-			subscribed, _ := r.since(t, cursor, "public.items")
-			return subscribed.Resumed
+	t.Parallel() // the window is looked after every other second
+	small := func(s *serve.Config) { s.Capture.Journal = journal.Config{WAL: 64 << 10} }
+	d := newDatabase(t, trigger15.server(t), items, "public.items", "public.heap")
+	trigger15.take(d)
+	r := d.start(small)
+	m := newMirror(t, r.url, client.Options{})
+	keyed, bag := m.subscribe("public.items"), m.subscribe("public.heap")
+	m.live(keyed, bag)
+	old := m.Status(keyed).Cursor
+	var delivery, base int
+	d.scan(`select max(n) from relay.delivery`, &delivery)
+	stop := d.bustling(2)
+	await(t, func() (string, bool) {
+		d.scan(`select base >> 24 from relay.state`, &base)
+		return "the window to move on", base > delivery
+	})
+	stop()
+	m.has(d, keyed, "items")
+	now := m.Status(keyed).Cursor
+	resumed := func(cursor string) bool {
+		subscribed, _ := r.since(t, cursor, "public.items")
+		return subscribed.Resumed
+	}
+	for range 2 {
+		if resumed(old) {
+			t.Error("a cursor from before the window was taken")
 		}
-		for range 2 {
-			if resumed(old) {
-				t.Error("a cursor from before the window was taken")
-			}
-			if !resumed(now) {
-				t.Error("the present cursor was refused")
-			}
-			r.stop()
-			d.exec(`update items set n = n + 1 where id < 20; delete from heap where n = 1`)
-			r = d.start(small, at(r))
-			r.ready(t)
+		if !resumed(now) {
+			t.Error("the present cursor was refused")
 		}
-		m.has(d, keyed, "items")
-		m.has(d, bag, "heap")
-		if s := m.Stats(); s.Refused > 0 || s.Resyncs > 0 || s.Snapshots != 2 {
-			t.Errorf("want it to go on: %+v", s)
-		}
-	}, trigger15, trigger18)
+		r.stop()
+		d.exec(`update items set n = n + 1 where id < 20; delete from heap where n = 1`)
+		r = d.start(small, at(r))
+		r.ready(t)
+	}
+	m.has(d, keyed, "items")
+	m.has(d, bag, "heap")
+	if s := m.Stats(); s.Refused > 0 || s.Resyncs > 0 || s.Snapshots != 2 {
+		t.Errorf("want it to go on: %+v", s)
+	}
 }
 
 // TestRulesByTrigger: an edit of rules that triggers capture is in force within a second, on a server without logical

@@ -43,5 +43,5 @@ func TestStatementOrder(t *testing.T) {
 		if s := m.Stats(); s.Resyncs > 0 {
 			t.Errorf("want no resync: %+v", s)
 		}
-	}, logical15, logical18, trigger15, trigger18)
+	}, logical18, trigger15, trigger18)
 }

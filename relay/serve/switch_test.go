@@ -26,38 +26,36 @@ func (d *database) bustling(writers int) (stop func()) {
 // TestSwitchUnderLoad: tables go over from one way of capture to the other and back while they are written. Nothing is
 // lost or repeated, and nobody is told that they are gone.
 func TestSwitchUnderLoad(t *testing.T) {
-	versions(t, func(t *testing.T, version int) {
-		t.Parallel() // it mostly waits for the watch's next look
-		d := newDatabase(t, sharedServer(t, version), items, "public.items", "public.heap")
-		d.install()
-		r := d.start()
-		r.ready(t)
-		m := newMirror(t, r.url, client.Options{})
-		keyed, bag := m.subscribe("public.items"), m.subscribe("public.heap")
-		m.live(keyed, bag)
-		stop := d.bustling(4)
-		dba := d.connect()
-		for i := range 10 {
-			verb, want := "enable", "trigger"
-			if i%2 == 1 {
-				verb, want = "disable", "logical"
-			}
-			for _, table := range []string{"items", "heap"} {
-				_, err := dba.Exec(d.ctx, fmt.Sprintf(`select relay.%s_table('%s')`, verb, table))
-				must(t, err)
-			}
-			m.until("both captured by "+want, func() bool { return m.way(keyed) == want && m.way(bag) == want && m.Live(keyed) && m.Live(bag) })
+	t.Parallel() // it mostly waits for the watch's next look
+	d := newDatabase(t, sharedServer(t, 15), items, "public.items", "public.heap")
+	d.install()
+	r := d.start()
+	r.ready(t)
+	m := newMirror(t, r.url, client.Options{})
+	keyed, bag := m.subscribe("public.items"), m.subscribe("public.heap")
+	m.live(keyed, bag)
+	stop := d.bustling(4)
+	dba := d.connect()
+	for i := range 10 {
+		verb, want := "enable", "trigger"
+		if i%2 == 1 {
+			verb, want = "disable", "logical"
 		}
-		stop()
-		m.has(d, keyed, "items")
-		m.has(d, bag, "heap")
-		for _, w := range m.seen(wire.TypeWaiting) {
-			if w.Reason == wire.WaitNotFound {
-				t.Errorf("a table that was switched is gone: %+v", w)
-			}
+		for _, table := range []string{"items", "heap"} {
+			_, err := dba.Exec(d.ctx, fmt.Sprintf(`select relay.%s_table('%s')`, verb, table))
+			must(t, err)
 		}
-		t.Logf("%+v", m.Stats())
-	})
+		m.until("both captured by "+want, func() bool { return m.way(keyed) == want && m.way(bag) == want && m.Live(keyed) && m.Live(bag) })
+	}
+	stop()
+	m.has(d, keyed, "items")
+	m.has(d, bag, "heap")
+	for _, w := range m.seen(wire.TypeWaiting) {
+		if w.Reason == wire.WaitNotFound {
+			t.Errorf("a table that was switched is gone: %+v", w)
+		}
+	}
+	t.Logf("%+v", m.Stats())
 }
 
 // way is how a subscription's table is captured, as it was told last.
