@@ -73,19 +73,7 @@ func compareAttach(t *testing.T, server *pgserver.Server, name, got string) {
 	t.Helper()
 	got = dialled.ReplaceAllString(strings.ReplaceAll(got, fmt.Sprint(server.Port()), "PORT"), `as "somebody": DRIVER`)
 	got = varying.ReplaceAllString(got, "WRITES")
-	path := filepath.Join("testdata", "attach", name)
-	if *update {
-		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got != string(want) {
-		t.Errorf("got:\n%s\nwant, as in %s:\n%s", got, path, want)
-	}
+	golden(t, *update, "attach", name, got)
 	for _, secret := range []string{server.Password(), "of-distant", "of the role"} {
 		if strings.Contains(got, secret) {
 			t.Errorf("%q is in the output", secret)

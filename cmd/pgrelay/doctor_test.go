@@ -107,19 +107,7 @@ func TestDoctor(t *testing.T) {
 			for _, v := range doctorVarying {
 				got = v.pattern.ReplaceAllString(got, v.by)
 			}
-			path := filepath.Join("testdata", "doctor", "sick.txt")
-			if *update && version == 15 {
-				if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
-					t.Fatal(err)
-				}
-			}
-			want, err := os.ReadFile(path)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if got != string(want) {
-				t.Errorf("got:\n%s\nwant, as in %s:\n%s", got, path, want)
-			}
+			golden(t, *update && version == 15, "doctor", "sick.txt", got)
 			sickJSON(t, dsn, out)
 		})
 	}

@@ -79,19 +79,7 @@ var dialled = regexp.MustCompile(`as "somebody": [^"\n]* refused`)
 func compareFile(t *testing.T, server *pgserver.Server, name, got string) {
 	t.Helper()
 	got = dialled.ReplaceAllString(strings.ReplaceAll(got, fmt.Sprint(server.Port()), "PORT"), `as "somebody": DRIVER`)
-	path := filepath.Join("testdata", "rules", name)
-	if *update {
-		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got != string(want) {
-		t.Errorf("got:\n%s\nwant, as in %s:\n%s", got, path, want)
-	}
+	golden(t, *update, "rules", name, got)
 	if strings.Contains(got, server.Password()) {
 		t.Error("the password is in the output")
 	}

@@ -28,6 +28,7 @@ type base struct {
 	cfg     Config
 	log     zerolog.Logger
 	loads   chan struct{} // places of snapshots
+	replays chan struct{} // places of replays
 	looks   chan struct{} // one place: look at the catalog now
 	running sync.WaitGroup
 	refused map[string]string // of the looks alone
@@ -50,14 +51,43 @@ type base struct {
 	reason       string
 	lives        int // how often the source came alive
 	lifeBegan    time.Time
+	heard        time.Time // when all had been committed that has been brought since
+	mark         relay.LSN // a position asked for at marked, which was not seen to have been passed; 0 for none
+	marked       time.Time
 }
 
-func (c *base) init(source *warehouse.Source, h *hub.Source, cfg Config) {
+func (c *base) init(source *warehouse.Source, h *hub.Source, cfg Config, replays int) {
 	c.Name, c.Hub, c.cfg, c.source = source.Name, h, cfg.withDefaults(), source
 	c.log = c.cfg.Logger.With().Str("component", "capture").Str("source", source.Name).Logger()
 	c.loads, c.looks = make(chan struct{}, c.cfg.Snapshots), make(chan struct{}, 1)
+	c.replays = make(chan struct{}, replays)
 	c.inspected, c.rediscovered = make(chan struct{}), make(chan struct{})
 	c.ctx, c.reason = context.Background(), NotConnected
+}
+
+// Heard is when all had been committed at the source that has been brought since.
+func (c *base) Heard() time.Time {
+	position := c.Hub.Position()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.mark != 0 && position >= c.mark {
+		c.heard, c.mark = c.marked, 0
+	}
+	return c.heard
+}
+
+// due tells that it is time for another mark, whose passing will be heard of.
+func (c *base) due() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.mark == 0 && time.Since(c.marked) >= c.cfg.Heartbeat
+}
+
+// marks notes a mark that was asked for at a time.
+func (c *base) marks(at relay.LSN, when time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.mark, c.marked = at, when
 }
 
 // Shapes are what is published of the source.

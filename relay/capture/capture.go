@@ -79,7 +79,6 @@ type Capture struct {
 	slots *wal.Slots
 	// publications are the oids of those that the slots were made for.
 	publications []uint32
-	replays      chan struct{} // places of replays
 	watched      atomic.Pointer[[]uint32]
 	// newest is the newest anchor's position: a cursor before it may be too old after a restart.
 	newest atomic.Uint64
@@ -102,9 +101,6 @@ type Capture struct {
 	identity  string
 	published *publication.State
 	afresh    bool          // the slots can't be used any more
-	heard     time.Time     // when something was written that the stream has passed since
-	mark      relay.LSN     // a heartbeat that the stream was not seen to have passed; 0 for none
-	marked    time.Time     // when the last one was written
 	reference uint64        // a recent full transaction id
 	unseen    []uint64      // transactions that the stream brought and no snapshot is known to see
 	committed chan struct{} // closed at the next commit
@@ -113,8 +109,8 @@ type Capture struct {
 
 // New is a capture of source, whose changes go into h.
 func New(source *warehouse.Source, h *hub.Source, cfg Config) *Capture {
-	c := &Capture{replays: make(chan struct{}, replaysAtATime), committed: make(chan struct{})}
-	c.base.init(source, h, cfg)
+	c := &Capture{committed: make(chan struct{})}
+	c.base.init(source, h, cfg, replaysAtATime)
 	return c
 }
 
@@ -143,17 +139,6 @@ func (c *Capture) Refresh() relay.LSN {
 	}
 	start, end := j.Window()
 	return max(start+(end-start)/2, relay.LSN(c.newest.Load()))
-}
-
-// Heard is when something was written at the source that the stream has brought the relay past since.
-func (c *Capture) Heard() time.Time {
-	position := c.Hub.Position()
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.mark != 0 && position >= c.mark {
-		c.heard, c.mark = c.marked, 0
-	}
-	return c.heard
 }
 
 // Journal is the window; nil before the source was first reached.

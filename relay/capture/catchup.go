@@ -15,18 +15,8 @@ import (
 
 // Replay runs a load by replaying what came after since.
 func (c *Capture) Replay(load *hub.Load, replay *hub.Replay, since relay.LSN) {
-	c.run(load, func() {
-		ctx, cancel := c.context(load)
-		defer cancel()
-		select {
-		case c.replays <- struct{}{}:
-			defer func() { <-c.replays }()
-			u := catchUp{c: c, load: load, replay: replay, position: since}
-			load.Finish(nil, 0, c.verdict(load, u.run(ctx)))
-		case <-ctx.Done():
-			load.Finish(nil, 0, c.verdict(load, context.Cause(ctx)))
-		}
-	})
+	u := catchUp{c: c, load: load, replay: replay, position: since}
+	c.replaying(load, u.run)
 }
 
 // catchUp brings a load from a position to its registration, and on to a newer one for as long as the ring has left

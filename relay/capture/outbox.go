@@ -20,7 +20,6 @@ import (
 type Outbox struct {
 	base
 	watched atomic.Pointer[[]uint32]
-	replays chan struct{} // places of replays, each of which has a connection
 
 	// Of Run alone: how often the reader's window was left, which no cursor of before outlives.
 	gone int
@@ -28,16 +27,12 @@ type Outbox struct {
 	// Guarded by mu.
 	reader   *outbox.Reader
 	identity string
-	heard    time.Time
-	fence    relay.LSN // a position asked for at fenced, to hear whether the reader gets there; 0 for none
-	fenced   time.Time
 }
 
 // NewOutbox is a capture of what triggers capture at source, whose changes go into h.
 func NewOutbox(source *warehouse.Source, h *hub.Source, cfg Config) *Outbox {
 	c := &Outbox{}
-	c.base.init(source.ByTrigger(), h, cfg)
-	c.replays = make(chan struct{}, c.cfg.Snapshots)
+	c.base.init(source.ByTrigger(), h, cfg, cfg.withDefaults().Snapshots) // each replay has a connection
 	c.log = c.log.With().Str("capture", string(relay.CaptureTrigger)).Logger()
 	return c
 }
@@ -77,7 +72,7 @@ func (c *Outbox) session(ctx context.Context) error {
 	}
 	defer func() { _ = reader.Close() }()
 	c.mu.Lock()
-	c.reader, c.heard, c.fence = reader, time.Time{}, 0
+	c.reader, c.heard, c.mark = reader, time.Time{}, 0
 	c.mu.Unlock()
 	if err := c.inspect(ctx, conn, source); err != nil {
 		return err
@@ -161,27 +156,11 @@ func (c *Outbox) watch(ctx context.Context, conn *pgx.Conn, source *warehouse.So
 // beat asks for a fence where the last one was passed a while ago.
 func (c *Outbox) beat() {
 	c.Heard()
-	c.mu.Lock()
-	due, reader := c.fence == 0 && time.Since(c.fenced) >= c.cfg.Heartbeat, c.reader
-	c.mu.Unlock()
-	if !due {
+	if !c.due() {
 		return
 	}
-	now, fence := time.Now(), reader.Fence()
-	c.mu.Lock()
-	c.fence, c.fenced = fence, now
-	c.mu.Unlock()
-}
-
-// Heard is when everything had been committed that the reader has handed over since.
-func (c *Outbox) Heard() time.Time {
-	position := c.Hub.Position()
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.fence != 0 && position >= c.fence {
-		c.heard, c.fence = c.fenced, 0
-	}
-	return c.heard
+	now := time.Now()
+	c.marks(c.open().Fence(), now)
 }
 
 // Passed returns when everything has been handed over that was committed at the source before the call.
@@ -273,17 +252,7 @@ func settled(ctx context.Context, conn *pgx.Conn) error {
 
 // Replay runs a load by replaying what came after since.
 func (c *Outbox) Replay(load *hub.Load, replay *hub.Replay, since relay.LSN) {
-	c.run(load, func() {
-		ctx, cancel := c.context(load)
-		defer cancel()
-		select {
-		case c.replays <- struct{}{}:
-			defer func() { <-c.replays }()
-			load.Finish(nil, 0, c.verdict(load, c.replay(ctx, load, replay, since, nil)))
-		case <-ctx.Done():
-			load.Finish(nil, 0, c.verdict(load, context.Cause(ctx)))
-		}
-	})
+	c.replaying(load, func(ctx context.Context) error { return c.replay(ctx, load, replay, since, nil) })
 }
 
 // replay brings a load from a position to its registration, and on to a newer one for as long as the ring has left the

@@ -36,6 +36,21 @@ func (c *base) snapshot(load *hub.Load, bring bringIn) {
 	})
 }
 
+// replaying runs a load by a replay, which takes a place among those that run.
+func (c *base) replaying(load *hub.Load, replay func(ctx context.Context) error) {
+	c.run(load, func() {
+		ctx, cancel := c.context(load)
+		defer cancel()
+		select {
+		case c.replays <- struct{}{}:
+			defer func() { <-c.replays }()
+			load.Finish(nil, 0, c.verdict(load, replay(ctx)))
+		case <-ctx.Done():
+			load.Finish(nil, 0, c.verdict(load, context.Cause(ctx)))
+		}
+	})
+}
+
 // patiently tries again while the table is locked, and leaves its place to others meanwhile.
 func (c *base) patiently(ctx context.Context, bring bringIn) (joint, error) {
 	for {

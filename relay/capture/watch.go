@@ -155,21 +155,16 @@ func (w *watcher) beat(ctx context.Context) error {
 		return err
 	}
 	c.Heard()
-	now := time.Now()
-	c.mu.Lock()
-	due := c.mark == 0 && now.Sub(c.marked) >= c.cfg.Heartbeat
-	c.mu.Unlock()
-	if !due {
+	if !c.due() {
 		return nil
 	}
+	now := time.Now()
 	var text string
 	if err := w.conn.QueryRow(ctx, `select pg_catalog.pg_logical_emit_message(true, 'pgrelay', '')::text`).Scan(&text); err != nil {
 		return fmt.Errorf("write a mark: %w", err)
 	}
 	at, err := relay.ParseLSN(text)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.mark, c.marked = at, now
+	c.marks(at, now)
 	return err
 }
 

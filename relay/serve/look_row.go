@@ -17,9 +17,7 @@ import (
 
 // pinRow pins what the text form of a value depends on, as it is in a snapshot; with row_security off a policy that
 // would hide the row is an error.
-const pinRow = `set local datestyle to 'ISO, MDY'; set local timezone to 'UTC'; set local intervalstyle to 'postgres';
-set local extra_float_digits to '1'; set local bytea_output to 'hex'; set local search_path to 'pg_catalog';
-set local row_security to 'off'; set local lock_timeout to '2s'`
+var pinRow = relay.SetLocal(relay.TextSettings) + "set local row_security to 'off'; set local lock_timeout to '2s'"
 
 // Row is the row that a JSON object describes by the relation's column names, by its columns, with values as the table's
 // own server reads and prints them; a column that the object doesn't name is relay.ValueUnchanged. A value is what a row

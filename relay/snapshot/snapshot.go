@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -14,22 +15,14 @@ import (
 	"pgrelay/relay"
 )
 
-// settings pin the text form of values; set with set local and read back, so that a pooler can't lose them.
-// row_security off turns a policy that would hide rows into an error. https://www.postgresql.org/docs/current/runtime-config-client.html
-var settings = [][2]string{
-	{"datestyle", "ISO, MDY"},
-	{"timezone", "UTC"},
-	{"intervalstyle", "postgres"},
-	{"extra_float_digits", "1"},
-	{"bytea_output", "hex"},
-	{"lc_monetary", "C"},
-	{"quote_all_identifiers", "off"},
-	{"search_path", "pg_catalog"},
+// settings are set with set local, and read back, so that a pooler can't lose them. row_security off turns a policy that
+// would hide rows into an error.
+var settings = append(slices.Clone(relay.TextSettings), [][2]string{
 	{"row_security", "off"},
 	{"statement_timeout", "0"},
 	{"lock_timeout", "2s"},
 	{"idle_in_transaction_session_timeout", "0"},
-}
+}...)
 
 // ErrChanged tells that the table is no longer as the relation says.
 var ErrChanged = errors.New("the table's catalog entries have changed")
@@ -152,11 +145,7 @@ func isLockTimeout(err error) bool {
 }
 
 func pin(ctx context.Context, tx pgx.Tx) error {
-	var set strings.Builder
-	for _, s := range settings {
-		fmt.Fprintf(&set, "set local %s to '%s';", s[0], s[1])
-	}
-	if _, err := tx.Exec(ctx, set.String()); err != nil {
+	if _, err := tx.Exec(ctx, relay.SetLocal(settings)); err != nil {
 		return fmt.Errorf("pin the session's settings: %w", err)
 	}
 	// SHOW takes no snapshot.

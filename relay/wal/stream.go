@@ -44,6 +44,9 @@ type Stream struct {
 func Start(ctx context.Context, cfg *pgx.ConnConfig, slot string, start relay.LSN, publications []string) (*Stream, error) {
 	c := cfg.Config.Copy()
 	c.RuntimeParams["replication"] = "database"
+	for _, s := range relay.TextSettings {
+		c.RuntimeParams[s[0]] = s[1]
+	}
 	for name, value := range sessionSettings {
 		c.RuntimeParams[name] = value
 	}
@@ -69,16 +72,8 @@ func Start(ctx context.Context, cfg *pgx.ConnConfig, slot string, start relay.LS
 	return s, nil
 }
 
-// sessionSettings pin the text form of values; row_security and search_path keep the catalog's answers plain.
+// sessionSettings are the others of a replication session.
 var sessionSettings = map[string]string{
-	"datestyle":                           "ISO",
-	"timezone":                            "UTC",
-	"intervalstyle":                       "postgres",
-	"extra_float_digits":                  "1",
-	"bytea_output":                        "hex",
-	"lc_monetary":                         "C",
-	"quote_all_identifiers":               "off",
-	"search_path":                         "pg_catalog",
 	"statement_timeout":                   "0",
 	"lock_timeout":                        "0",
 	"idle_in_transaction_session_timeout": "0",
