@@ -172,3 +172,37 @@ func TestStalledConnection(t *testing.T) {
 		}
 	})
 }
+
+// TestReplayOfAnOpenTransaction: a load that brings the transaction that was open at its registration isn't followed by a
+// cursor from before it, from which it would come again.
+func TestReplayOfAnOpenTransaction(t *testing.T) {
+	r := relation()
+	s := newTestSource(r)
+	write(t, s, 6, 100, func() error { return nil })
+	s.Lock()
+	s.Begin(7, 0)
+	if err := s.Row('I', table, nil, tuple("1", "a", nil)); err != nil {
+		t.Fatal(err)
+	}
+	s.Unlock()
+	reader := NewReader(s)
+	st := reader.Attach(s.Shape(r, plain))
+	load, replay := st.Resume(100, func() {})
+	replay.Begin(7, 0)
+	if err := replay.Row(t.Context(), 'I', table, nil, tuple("1", "a", nil)); err != nil {
+		t.Fatal(err)
+	}
+	if err := replay.Commit(t.Context(), 200); err != nil {
+		t.Fatal(err)
+	}
+	load.Finish(nil, 0, nil)
+	// The source breaks off within the transaction; the stream is pulled before it comes again.
+	pull(t, reader)
+	if st.Cursor < 200 {
+		t.Errorf("the client has transaction 7, which ends at 200, and the cursor %d (live: %t)", st.Cursor, st.Live)
+	}
+	write(t, s, 7, 200, func() error { return s.Row('I', table, nil, tuple("1", "a", nil)) })
+	if check(t, pull(t, reader), "live"); st.Cursor != 200 {
+		t.Errorf("got cursor %d, want 200: live when the source has brought the transaction, which doesn't come again", st.Cursor)
+	}
+}

@@ -171,7 +171,10 @@ func (st *Stream) join() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	st.next, st.skip = l.next, l.open
-	if st.visible != nil {
+	// The transaction that was open is among the load's frames, and the source brings it to its end later: a cursor from
+	// before that would have it come again.
+	st.fence = max(st.fence, st.Cursor)
+	if st.visible != nil || st.fence > s.position {
 		st.waitForFence(s)
 	}
 }
