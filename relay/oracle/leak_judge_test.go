@@ -230,7 +230,7 @@ func (j *leakJudge) grant(ctx context.Context, version int, who *leakPerson, rel
 // usable are the rules of a version that can be used.
 func (r *leakRules) usable(version int, role, relation string) []leakRule {
 	return slices.DeleteFunc(r.of(version, role, relation), func(rule leakRule) bool {
-		return !slices.Contains(leakPredicates[relation][:leakUsable[relation]], rule.predicate)
+		return !slices.Contains(leakPredicates[relation][:leakUsable[r.capture][relation]], rule.predicate)
 	})
 }
 

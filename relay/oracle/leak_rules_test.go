@@ -10,6 +10,8 @@ import (
 	"sync"
 
 	"github.com/jackc/pgx/v5"
+
+	"pgrelay/relay"
 )
 
 // leakPredicates are what rules come to say of each table. The last ones can't be used: they deny.
@@ -25,8 +27,12 @@ var leakPredicates = map[string][]string{
 	"leak.parts": {`owner = claims ->> 'sub'`, `region = 1`, `n > 20 and owner is not null`, `true`, `owner is null or region = (claims ->> 'team')::int % 2`, `region`},
 }
 
-// usable tells how many of a table's predicates can be used.
-var leakUsable = map[string]int{"leak.notes": 14, "leak.keyed": 6, "leak.bag": 6, "leak.parts": 5}
+// leakUsable tells how many of a table's predicates can be used. That of leak.keyed reads a column that its replica identity
+// doesn't carry, but triggers do.
+var leakUsable = map[relay.Capture]map[string]int{
+	relay.CaptureLogical: {"leak.notes": 14, "leak.keyed": 6, "leak.bag": 6, "leak.parts": 5},
+	relay.CaptureTrigger: {"leak.notes": 14, "leak.keyed": 7, "leak.bag": 6, "leak.parts": 5},
+}
 
 var leakColumns = map[string][]string{
 	"leak.notes": {"", "{body,owner}", "{owner,team,body,secret}", "{state,amount,body,owner}", "{amount}"},
@@ -51,8 +57,9 @@ func (r *leakRule) grants(columns []string) bool {
 
 // leakRules edits the rules and knows all that they ever were: version i is what they are from its edit on.
 type leakRules struct {
-	conn *pgx.Conn
-	rnd  *rand.Rand
+	conn    *pgx.Conn
+	rnd     *rand.Rand
+	capture relay.Capture
 
 	mu       sync.Mutex
 	versions []map[string]leakRule
@@ -67,8 +74,8 @@ func (r *leakRules) bounds() (inForce, started int) {
 }
 
 // newLeakRules stores the first rules: for everybody who is signed in, for anon, and for staff.
-func newLeakRules(ctx context.Context, conn *pgx.Conn, rnd *rand.Rand) (*leakRules, error) {
-	r := &leakRules{conn: conn, rnd: rnd, versions: []map[string]leakRule{{}}}
+func newLeakRules(ctx context.Context, conn *pgx.Conn, rnd *rand.Rand, capture relay.Capture) (*leakRules, error) {
+	r := &leakRules{conn: conn, rnd: rnd, capture: capture, versions: []map[string]leakRule{{}}}
 	for relation := range leakTables {
 		for kind, roles := range map[string][]string{"people": {}, "anon": {"anon"}, "staff": {"staff", "auditor"}} {
 			rule := leakRule{name: relation + " " + kind, relation: relation, roles: roles, predicate: r.predicate(relation, false), enabled: true}
@@ -84,7 +91,7 @@ func newLeakRules(ctx context.Context, conn *pgx.Conn, rnd *rand.Rand) (*leakRul
 func (r *leakRules) predicate(relation string, any bool) string {
 	all := leakPredicates[relation]
 	if !any {
-		all = all[:leakUsable[relation]]
+		all = all[:leakUsable[r.capture][relation]]
 	}
 	return all[r.rnd.IntN(len(all))]
 }

@@ -107,7 +107,7 @@ func leakRound(t *testing.T, server *pgserver.Server, name string, seed uint64, 
 			t.Fatal(err)
 		}
 	}
-	if r.rules, err = newLeakRules(ctx, connect(ctx, t, r.dsn), rand.New(rand.NewPCG(seed, 1<<40))); err != nil {
+	if r.rules, err = newLeakRules(ctx, connect(ctx, t, r.dsn), rand.New(rand.NewPCG(seed, 1<<40)), r.capture); err != nil {
 		t.Fatal(err)
 	}
 	defer r.serve()()
