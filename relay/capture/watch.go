@@ -30,6 +30,8 @@ func (c *Capture) inspect(ctx context.Context, conn *pgx.Conn, source *warehouse
 		if inspection, err = source.Inspect(ctx, conn); err != nil {
 			return nil, fmt.Errorf("look at the catalog: %w", err)
 		}
+		c.noteTriggered(inspection)
+		c.Hub.Retire(inspection.Relations)
 		if published, err = publication.Ensure(ctx, conn, c.cfg.Publication, inspection.Relations); published == nil {
 			return nil, err
 		}
@@ -61,7 +63,6 @@ func (c *Capture) inspect(ctx context.Context, conn *pgx.Conn, source *warehouse
 	}
 	watched := leavesOf(inspection, c.cfg.Watch)
 	c.watched.Store(&watched)
-	c.noteTriggered(inspection)
 	c.Hub.SetRelations(inspection.Relations, barrier)
 	c.mu.Lock()
 	c.published, c.reference = published, reference

@@ -203,6 +203,27 @@ func (s *Source) SetRelations(relations []*relay.Relation, barrier relay.LSN) {
 	}
 }
 
+// Retire ends the shapes of relations that are gone or that have changed, before the stream stops to carry their tables:
+// from then on it brings parts of transactions. SetRelations says afterwards what there is.
+func (s *Source) Retire(relations []*relay.Relation) {
+	s.Lock()
+	defer s.Unlock()
+	next := make(map[string]*relay.Relation, len(relations))
+	for _, r := range relations {
+		next[r.Name] = r
+	}
+	for name, p := range s.relations {
+		switch r := next[name]; {
+		case r == nil:
+			s.endShapes(p, reasonTableChanged)
+			delete(s.relations, name)
+		case p.relation.Fingerprint != r.Fingerprint && !grown(p.relation, r):
+			s.endShapes(p, changeReason(p.relation, r))
+			p.drifted = true
+		}
+	}
+}
+
 // changeReason is schema_changed where columns or key differ, else table_changed.
 func changeReason(was, is *relay.Relation) string {
 	same := was.Bag == is.Bag && slices.Equal(was.KeyNames(), is.KeyNames()) &&
