@@ -34,6 +34,7 @@ func (d *delivery) Unlock() {
 		d.c.cfg.Touched(xid)
 	}
 	d.done = d.done[:0]
+	d.c.brought.Store(time.Now().UnixNano())
 	passed := d.c.Hub.Passed(d.fence)
 	d.c.Hub.Unlock()
 	if passed && !d.live {
@@ -120,6 +121,7 @@ type redelivery struct {
 	over    bool
 	takes   bool // the transaction at hand is taken
 	xid     uint64
+	end     relay.LSN // of the last transaction that it was for
 	err     error
 }
 
@@ -197,6 +199,9 @@ func (r *redelivery) Lost(table uint32, _ string) {
 func (r *redelivery) Commit(position relay.LSN) {
 	if r.err == nil && r.takes {
 		r.err = r.replay.Commit(r.ctx, position)
+	}
+	if !r.over {
+		r.end = position
 	}
 	r.over = r.over || r.reached && r.xid == r.open || r.open == 0 && position >= r.to
 	r.reached = r.reached || position >= r.to

@@ -20,6 +20,7 @@ import (
 type Outbox struct {
 	base
 	watched atomic.Pointer[[]uint32]
+	brought atomic.Int64 // when the reader brought something, in ns since 1970
 
 	// Of Run alone: how often the reader's window was left, which no cursor of before outlives.
 	gone int
@@ -149,8 +150,24 @@ func (c *Outbox) watch(ctx context.Context, conn *pgx.Conn, source *warehouse.So
 			err = c.inspect(ctx, conn, source)
 		}
 		c.beat()
+		if err == nil && c.silent() {
+			err = errSilent
+		}
 		return err
 	})
+}
+
+// silence is how many heartbeats long the reader may bring nothing although a fence was asked for.
+const silence = 6
+
+var errSilent = errors.New("the connection that reads the outbox is silent")
+
+// silent tells that a fence was asked for and neither it nor anything else came.
+func (c *Outbox) silent() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	most := silence * c.cfg.Heartbeat
+	return c.mark != 0 && time.Since(c.marked) > most && time.Since(time.Unix(0, c.brought.Load())) > most
 }
 
 // beat asks for a fence where the last one was passed a while ago.
@@ -259,15 +276,19 @@ func (c *Outbox) Replay(load *hub.Load, replay *hub.Replay, since relay.LSN) {
 // registration behind meanwhile. What visible sees is left out.
 func (c *Outbox) replay(ctx context.Context, load *hub.Load, replay *hub.Replay, from relay.LSN, visible *hub.Visibility) error {
 	reader := c.open()
+	var brought uint64 // what was open at the registration of before; its end may lie behind the newer one
 	for {
 		to, open := load.Registered()
-		if from < to || open != 0 {
+		switch {
+		case brought != 0 && from > to:
+			load.Delivered(brought)
+		case from < to || open != 0:
 			r := newRedelivery(ctx, replay, visible, from, to, open)
 			err := reader.Replay(ctx, from, r.until(), r)
 			if err = r.outcome(err); err != nil {
 				return err
 			}
-			from = to
+			from, brought = max(to, r.end), open
 		}
 		if behind, err := load.Behind(); err != nil || !behind {
 			return err

@@ -203,3 +203,44 @@ func TestGrowthInABrokenTransaction(t *testing.T) {
 		t.Errorf("got lost %q, want %q", st.Lost, wire.ReasonSchemaChanged)
 	}
 }
+
+// TestRetire: shapes end before the stream stops to carry their tables; a relation that only changed goes on until it is
+// told what it is.
+func TestRetire(t *testing.T) {
+	moved := relation()
+	moved.Leaves, moved.OID, moved.Fingerprint = []relay.Leaf{{OID: table + 1, Key: moved.Leaves[0].Key}}, table+1, "3"
+	changed := relation()
+	changed.Fingerprint = "4"
+	for name, c := range map[string]struct {
+		next  []*relay.Relation
+		ends  bool
+		known bool
+	}{
+		"gone":    {nil, true, false},
+		"moved":   {[]*relay.Relation{moved}, true, true},
+		"changed": {[]*relay.Relation{changed}, false, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := relation()
+			s := newTestSource(r)
+			reader := NewReader(s)
+			st := reader.Attach(s.Shape(r, whole(false)))
+			check(t, pull(t, reader), "live")
+			s.Retire(c.next)
+			check(t, pull(t, reader))
+			if ended := st.Lost != ""; ended != c.ends {
+				t.Errorf("got lost %q", st.Lost)
+			}
+			if known := s.Relation(r.Name) != nil; known != c.known {
+				t.Errorf("the relation is known: %t", known)
+			}
+			if served := s.Shape(r, whole(false)) != nil; served == c.ends {
+				t.Errorf("a shape of what is no longer carried: %t", served)
+			}
+			s.SetRelations([]*relay.Relation{relation()}, 200)
+			if s.Shape(s.Relation(r.Name), whole(false)) == nil {
+				t.Error("no shape of what is carried again")
+			}
+		})
+	}
+}

@@ -203,8 +203,8 @@ func (s *Source) SetRelations(relations []*relay.Relation, barrier relay.LSN) {
 	}
 }
 
-// Retire ends the shapes of relations that are gone or that have changed, before the stream stops to carry their tables:
-// from then on it brings parts of transactions. SetRelations says afterwards what there is.
+// Retire ends the shapes of relations that are gone or no longer rest on the same tables, before the stream stops to carry
+// these: from then on it brings parts of transactions. SetRelations says afterwards what there is.
 func (s *Source) Retire(relations []*relay.Relation) {
 	s.Lock()
 	defer s.Unlock()
@@ -217,11 +217,16 @@ func (s *Source) Retire(relations []*relay.Relation) {
 		case r == nil:
 			s.endShapes(p, reasonTableChanged)
 			delete(s.relations, name)
-		case p.relation.Fingerprint != r.Fingerprint && !grown(p.relation, r):
+		case !restsAlike(p.relation, r):
 			s.endShapes(p, changeReason(p.relation, r))
 			p.drifted = true
 		}
 	}
+}
+
+// restsAlike tells that all tables of a relation are carried for the next one in the same way.
+func restsAlike(was, is *relay.Relation) bool {
+	return was.InsertOnly == is.InsertOnly && !slices.ContainsFunc(was.Leaves, func(l relay.Leaf) bool { return !rests(is, l.OID) })
 }
 
 // changeReason is schema_changed where columns or key differ, else table_changed.

@@ -50,7 +50,7 @@ func TestOutboxDisturbed(t *testing.T) {
 				capture.take(d, "items", "heap")
 			}
 			d.exec(c.sql)
-			r = d.start(at(r))
+			d.start(at(r))
 			has()
 			d.exec(`update items set n = n + 1 where id < 100; delete from heap where n = 5`)
 			has()
