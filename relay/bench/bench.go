@@ -4,11 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"runtime"
-	"strings"
 
 	"github.com/rs/zerolog"
+
+	"pgrelay/relay"
 )
 
 // Config says what to measure, and where.
@@ -51,10 +50,7 @@ func Run(ctx context.Context, c Config) (_ *Report, err error) {
 		return nil, err
 	}
 	defer d.close()
-	b := &bench{config: c, database: d, report: &Report{
-		Cores: runtime.NumCPU(), CPU: processor(), System: runtime.GOOS + "/" + runtime.GOARCH, Go: runtime.Version(),
-		Postgres: d.conn.PgConn().ParameterStatus("server_version"), Rows: c.Rows,
-	}}
+	b := &bench{config: c, database: d, report: &Report{Machine: machine(d.conn.PgConn().ParameterStatus("server_version")), Rows: c.Rows}}
 	for _, form := range []struct {
 		name     string
 		rowsEach int
@@ -93,24 +89,10 @@ func (b *bench) toClient(ctx context.Context, name string, rowsEach int) (err er
 
 // toHub drains backlogs to frames that nobody reads.
 func (b *bench) toHub(ctx context.Context, name string, rowsEach int) (err error) {
-	d, err := startDecoding(ctx, b.config.DSN, b.config.Logger)
+	d, err := startDecoding(ctx, b.config.DSN, relay.CaptureLogical, b.config.Logger)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, d.close()) }()
 	return b.drain(ctx, name, d, rowsEach)
-}
-
-// processor is the CPU's name, where the system tells.
-func processor() string {
-	info, err := os.ReadFile("/proc/cpuinfo")
-	if err != nil {
-		return "unknown"
-	}
-	for line := range strings.Lines(string(info)) {
-		if name, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == "model name" {
-			return strings.TrimSpace(value)
-		}
-	}
-	return "unknown"
 }

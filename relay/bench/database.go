@@ -43,11 +43,10 @@ type database struct {
 
 // open connects to an empty database and makes the table, the rules, and the procedure that fills the table.
 func open(ctx context.Context, dsn string) (*database, error) {
-	conn, err := pgx.Connect(ctx, dsn)
+	d, err := connect(ctx, dsn)
 	if err != nil {
-		return nil, fmt.Errorf("connect to the database: %w", err)
+		return nil, err
 	}
-	d := &database{conn: conn, dsn: dsn}
 	system, err := sql.Read(sql.System, nil)
 	if err == nil {
 		err = d.exec(ctx, system)
@@ -60,6 +59,14 @@ func open(ctx context.Context, dsn string) (*database, error) {
 		return nil, fmt.Errorf("make the table: %w", err)
 	}
 	return d, nil
+}
+
+func connect(ctx context.Context, dsn string) (*database, error) {
+	conn, err := pgx.Connect(ctx, dsn)
+	if err != nil {
+		return nil, fmt.Errorf("connect to the database: %w", err)
+	}
+	return &database{conn: conn, dsn: dsn}, nil
 }
 
 func (d *database) close() { _ = d.conn.Close(context.Background()) }

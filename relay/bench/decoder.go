@@ -21,11 +21,19 @@ type decoding struct {
 	cancel  context.CancelFunc
 	ended   chan error
 	hub     *hub.Source
+	passed  func(ctx context.Context) error
 	changed chan struct{}
 }
 
-// startDecoding returns when the source is live and the shape is there.
-func startDecoding(ctx context.Context, dsn string, logger zerolog.Logger) (_ *decoding, err error) {
+// follower is a way of capture.
+type follower interface {
+	Run(ctx context.Context) error
+	Available() (ok bool, reason string)
+	Passed(ctx context.Context) error
+}
+
+// startDecoding returns when the source is live, captured that way, and the shape is there.
+func startDecoding(ctx context.Context, dsn string, by relay.Capture, logger zerolog.Logger) (_ *decoding, err error) {
 	found, err := warehouse.Discover(ctx, warehouse.Config{DSN: dsn, Publication: publication})
 	if err != nil {
 		return nil, err
@@ -33,8 +41,13 @@ func startDecoding(ctx context.Context, dsn string, logger zerolog.Logger) (_ *d
 	source := found.Sources[0]
 	d := &decoding{ended: make(chan error, 1), changed: make(chan struct{}, 1)}
 	d.hub = hub.NewSource(source.Name, 0)
-	c := capture.New(source, d.hub, capture.Config{Publication: publication, Logger: logger,
-		Metrics: metrics.New().Source(source.Name), Changed: d.change, SnapshotStarted: func() func() { return func() {} }})
+	cfg := capture.Config{Publication: publication, Logger: logger,
+		Metrics: metrics.New().Source(source.Name), Changed: d.change, SnapshotStarted: func() func() { return func() {} }}
+	var c follower = capture.New(source, d.hub, cfg)
+	if by == relay.CaptureTrigger {
+		c = capture.NewOutbox(source, d.hub, cfg)
+	}
+	d.passed = c.Passed
 	run, cancel := context.WithCancel(ctx)
 	d.cancel = cancel
 	go func() { d.ended <- c.Run(run) }()

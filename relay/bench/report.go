@@ -26,13 +26,9 @@ type Figure struct {
 
 // Report is what a run found, and on which machine.
 type Report struct {
-	Cores    int      `json:"cores"`
-	CPU      string   `json:"cpu"`
-	System   string   `json:"system"`
-	Go       string   `json:"go"`
-	Postgres string   `json:"postgres"`
-	Rows     int      `json:"rows"`
-	Figures  []Figure `json:"figures"`
+	Machine
+	Rows    int      `json:"rows"`
+	Figures []Figure `json:"figures"`
 }
 
 func (r *Report) add(f Figure) {
@@ -54,8 +50,7 @@ func median(of []float64) float64 {
 
 // Markdown writes the report as a table.
 func (r *Report) Markdown(w io.Writer) {
-	fmt.Fprintf(w, "%d cores (%s), %s, %s, Postgres %s; backlogs of %d rows, medians.\n\n",
-		r.Cores, r.CPU, r.System, r.Go, r.Postgres, r.Rows)
+	fmt.Fprintf(w, "%s; backlogs of %d rows, medians.\n\n", r.Machine, r.Rows)
 	fmt.Fprintln(w, "| | this run | its runs | limit | limit's runs | ratio | bar |")
 	fmt.Fprintln(w, "|---|---|---|---|---|---|---|")
 	for _, f := range r.Figures {
@@ -66,6 +61,12 @@ func (r *Report) Markdown(w io.Writer) {
 		fmt.Fprintf(w, "| %s | %s %s | %s | %s | %s | %s | %s |\n",
 			f.Name, number(f.Median), f.Unit, numbers(f.Runs), limit, runs, ratio, f.Bar)
 	}
+}
+
+// quantile is the value below which the part q of the values lies.
+func quantile(of []float64, q float64) float64 {
+	sorted := slices.Sorted(slices.Values(of))
+	return sorted[min(int(q*float64(len(sorted))), len(sorted)-1)]
 }
 
 func number(f float64) string {
