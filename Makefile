@@ -46,13 +46,15 @@ bench: tools build ## figures beside what this machine allows, and the benchmark
 oracle: export PGRELAY_VALUES ?= 50000
 oracle: export PGRELAY_ORACLE_SECONDS ?= 600
 oracle: export PGRELAY_PREDICATES ?= 200000
+oracle: export PGRELAY_SOAK_CHANGES ?= 10000000
 
 .PHONY: oracle
-oracle: $(PAGE) ## long comparisons with Postgres: encoded values, predicates, mirrored tables
+oracle: $(PAGE) ## long comparisons with Postgres: encoded values, predicates, mirrored tables; ten million changes by triggers
 	go test -count=1 -v -timeout 60m -run Oracle ./relay/value
 	go test -count=1 -v -timeout 60m -run 'Oracle|Input|Params' ./relay/predicate
 	go test -count=1 -v -timeout 60m ./relay/oracle
 	go test -count=1 -timeout 30m ./relay/serve
+	go test -count=1 -v -timeout 4h -run Soak ./cmd/pgrelay
 
 $(MODULES): react/package.json react/package-lock.json
 	cd react && npm ci --no-audit --no-fund
