@@ -126,7 +126,7 @@ func TestPolicyError(t *testing.T) {
 		d.exec(`update relay.state set policy = 'skip'`)
 		d.exec(`insert into a values (1)`)
 		d.exec(`alter table relay.outbox_0 drop constraint no; update relay.state set policy = 'error', budget = 1`)
-		for i := 2; i < 200 && err == nil || i == 2; i++ {
+		for i := 2; i < 600 && err == nil || i == 2; i++ {
 			_, err = d.conn.Exec(t.Context(), `insert into a values ($1)`, i)
 		}
 		if err == nil || !strings.Contains(err.Error(), "larger than its budget") {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
 )
@@ -52,6 +53,10 @@ func (r *Reader) look(ctx context.Context, d *deliverer, first ...string) (found
 	if err != nil {
 		return false, err
 	}
+	if !found {
+		d.place = 0
+	}
+	r.pace.note(time.Now(), d.place)
 	return found, bell
 }
 

@@ -31,6 +31,7 @@ type Reader struct {
 	asleep bool // the doorbell's lock is held
 	tended time.Time
 	unrung int // how many changes in a row came without a notification
+	pace   pace
 
 	rung atomic.Bool // a notification came
 
@@ -96,13 +97,6 @@ func (r *Reader) Run(ctx context.Context, from relay.LSN, h Handler) error {
 	return context.Cause(ctx)
 }
 
-// One look after the other would take a core of its own from the writers. So one that brought busy transactions is followed
-// by a pause of pace, and one that brought fewer by as long a pause as it took.
-const (
-	busy = 4
-	pace = 5 * time.Millisecond
-)
-
 func (r *Reader) step(ctx context.Context, d *deliverer) error {
 	if err := r.tend(ctx); err != nil {
 		return err
@@ -115,10 +109,8 @@ func (r *Reader) step(ctx context.Context, d *deliverer) error {
 	switch {
 	case err != nil:
 		return err
-	case found && d.place >= busy:
-		return r.wait(ctx, pace)
 	case found:
-		return r.wait(ctx, min(time.Since(began), pace))
+		return r.wait(ctx, r.pace.pause(time.Since(began)))
 	}
 	return r.rest(ctx, d)
 }

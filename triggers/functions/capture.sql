@@ -85,7 +85,8 @@ $$;
 -- What writes to the outbox for the first time in a transaction does so in a subtransaction, so that nothing that is wrong
 -- with the outbox can make the application's statement fail. Later writes needn't: the table is locked against changes by
 -- then, and a subtransaction for each statement would overflow what Postgres keeps of them at hand (64).
--- Each expression costs: they are made ready anew in every transaction. Hence few of them, and those of rare ways apart.
+-- relay.wrote, which ends with the transaction, is the generation of the outbox that it has written to.
+-- Each operator and function of an expression costs: they are made ready anew in every transaction. Hence few of them.
 create or replace function relay.capture() returns trigger language plpgsql security definer
     set search_path = pg_catalog, pg_temp
     set datestyle = 'ISO, MDY' set timezone = 'UTC' set intervalstyle = 'postgres' set extra_float_digits = 1
@@ -93,63 +94,75 @@ create or replace function relay.capture() returns trigger language plpgsql secu
 as $$
 declare
     i bigint;
+    k bigint;
     olds text[];
     news text[];
     problem text;
 begin
     begin
-        if pg_partition_root(tg_relid) is not null then
-            return null; -- attached since: its root's trigger for each row captures it
-        end if;
-        if pg_trigger_depth() > 1 and relay.writes_itself(tg_relid) then
-            -- The statement that this one is a part of is captured when it ends, after this one.
-            perform relay.put(tg_relid, 'X', null, array['a trigger of its own wrote to it within a statement'], true);
-            return null;
-        end if;
-        if tg_op = 'INSERT' then
-            news := array(select case when tg_argv[0] = '' then (n.*)::text else jsonb_populate_record(n.*, tg_argv[0]::jsonb)::text end from new_rows n limit 129);
-        elsif tg_op = 'UPDATE' then
-            olds := array(select case when tg_argv[0] = '' then (o.*)::text else jsonb_populate_record(o.*, tg_argv[0]::jsonb)::text end from old_rows o limit 129);
-            news := array(select case when tg_argv[0] = '' then (n.*)::text else jsonb_populate_record(n.*, tg_argv[0]::jsonb)::text end from new_rows n limit 129);
-            if tg_argv[1] = 'suppress' and cardinality(news) <= 128 then
-                select coalesce(array_agg(u.o), '{}'), coalesce(array_agg(u.n), '{}') into olds, news from unnest(olds, news) u(o, n) where u.o <> u.n;
+        if pg_trigger_depth() > 1 or pg_partition_root(tg_relid) is not null then
+            if pg_partition_root(tg_relid) is not null then
+                return null; -- attached since: its root's trigger for each row captures it
+            elsif relay.writes_itself(tg_relid) then
+                -- The statement that this one is a part of is captured when it ends, after this one.
+                perform relay.put(tg_relid, 'X', null, array['a trigger of its own wrote to it within a statement'], true);
+                return null;
             end if;
-        else
-            olds := array(select case when tg_argv[0] = '' then (o.*)::text else jsonb_populate_record(o.*, tg_argv[0]::jsonb)::text end from old_rows o limit 129);
         end if;
-        if coalesce(cardinality(news), cardinality(olds)) = 1 or coalesce(cardinality(news), cardinality(olds)) <= 128
-            and coalesce(pg_column_size(olds), 0) + coalesce(pg_column_size(news), 0) <= 262144 then
-            if coalesce(cardinality(news), cardinality(olds)) = 0 then
+        if tg_argv[0] <> '' then
+            if tg_op <> 'INSERT' then
+                olds := array(select jsonb_populate_record(o.*, tg_argv[0]::jsonb)::text from old_rows o limit 129);
+            end if;
+            if tg_op <> 'DELETE' then
+                news := array(select jsonb_populate_record(n.*, tg_argv[0]::jsonb)::text from new_rows n limit 129);
+            end if;
+        elsif tg_op = 'INSERT' then
+            news := array(select (n.*)::text from new_rows n limit 129);
+        elsif tg_op = 'DELETE' then
+            olds := array(select (o.*)::text from old_rows o limit 129);
+        else
+            olds := array(select (o.*)::text from old_rows o limit 129);
+            news := array(select (n.*)::text from new_rows n limit 129);
+        end if;
+        if olds is not null and tg_argv[1] = 'suppress' and tg_op = 'UPDATE' and cardinality(news) <= 128 then
+            select coalesce(array_agg(u.o), '{}'), coalesce(array_agg(u.n), '{}') into olds, news from unnest(olds, news) u(o, n) where u.o <> u.n;
+        end if;
+        k := cardinality(coalesce(news, olds));
+        if k <= 128 and coalesce(pg_column_size(olds), 0) + coalesce(pg_column_size(news), 0) <= 262144 then
+            if k = 0 then
                 return null;
             end if;
             i := nextval('relay.outbox_id');
-            if i & 63 = 0 or i >= 4611686018427387904 then
+            k := i >> 32;
+            if i & 255 = 0 or i >= 4611686018427387904 then
                 if i >= 4611686018427387904 then
                     return null;
                 end if;
                 perform relay.keep_budget();
             end if;
-            if current_setting('relay.xact', true) is distinct from pg_current_xact_id()::text || '/' || (i >> 32) then
-                case (i >> 32) % 3
-                when 0 then insert into relay.outbox_0 values (i, pg_current_xact_id(), clock_timestamp(), tg_relid, tg_op::"char", true, olds, news);
-                when 1 then insert into relay.outbox_1 values (i, pg_current_xact_id(), clock_timestamp(), tg_relid, tg_op::"char", true, olds, news);
-                else insert into relay.outbox_2 values (i, pg_current_xact_id(), clock_timestamp(), tg_relid, tg_op::"char", true, olds, news);
-                end case;
-                problem := set_config('relay.xact', pg_current_xact_id()::text || '/' || (i >> 32), true);
+            if current_setting('relay.wrote', true) is distinct from k::text then
+                if k % 3 = 0 then
+                    insert into relay.outbox_0 values (i, pg_current_xact_id(), clock_timestamp(), tg_relid, tg_op::"char", true, olds, news);
+                elsif k % 3 = 1 then
+                    insert into relay.outbox_1 values (i, pg_current_xact_id(), clock_timestamp(), tg_relid, tg_op::"char", true, olds, news);
+                else
+                    insert into relay.outbox_2 values (i, pg_current_xact_id(), clock_timestamp(), tg_relid, tg_op::"char", true, olds, news);
+                end if;
+                problem := set_config('relay.wrote', k::text, true);
                 return null;
             end if;
-        else
-            i := null;
         end if;
     exception when others then
         i := null; -- row by row, then
     end;
     if i is not null then
-        case (i >> 32) % 3
-        when 0 then insert into relay.outbox_0 values (i, pg_current_xact_id(), clock_timestamp(), tg_relid, tg_op::"char", false, olds, news);
-        when 1 then insert into relay.outbox_1 values (i, pg_current_xact_id(), clock_timestamp(), tg_relid, tg_op::"char", false, olds, news);
-        else insert into relay.outbox_2 values (i, pg_current_xact_id(), clock_timestamp(), tg_relid, tg_op::"char", false, olds, news);
-        end case;
+        if k % 3 = 0 then
+            insert into relay.outbox_0 values (i, pg_current_xact_id(), clock_timestamp(), tg_relid, tg_op::"char", false, olds, news);
+        elsif k % 3 = 1 then
+            insert into relay.outbox_1 values (i, pg_current_xact_id(), clock_timestamp(), tg_relid, tg_op::"char", false, olds, news);
+        else
+            insert into relay.outbox_2 values (i, pg_current_xact_id(), clock_timestamp(), tg_relid, tg_op::"char", false, olds, news);
+        end if;
         return null;
     end if;
 
@@ -235,6 +248,7 @@ create or replace function relay.capture_row() returns trigger language plpgsql 
 as $$
 declare
     i bigint;
+    k bigint;
     olds text[];
     news text[];
     problem text;
@@ -250,30 +264,35 @@ begin
             return null;
         end if;
         i := nextval('relay.outbox_id');
-        if i & 63 = 0 or i >= 4611686018427387904 then
+        k := i >> 32;
+        if i & 255 = 0 or i >= 4611686018427387904 then
             if i >= 4611686018427387904 then
                 return null;
             end if;
             perform relay.keep_budget();
         end if;
-        if current_setting('relay.xact', true) is distinct from pg_current_xact_id()::text || '/' || (i >> 32) then
-            case (i >> 32) % 3
-            when 0 then insert into relay.outbox_0 values (i, pg_current_xact_id(), clock_timestamp(), tg_relid, tg_op::"char", true, olds, news);
-            when 1 then insert into relay.outbox_1 values (i, pg_current_xact_id(), clock_timestamp(), tg_relid, tg_op::"char", true, olds, news);
-            else insert into relay.outbox_2 values (i, pg_current_xact_id(), clock_timestamp(), tg_relid, tg_op::"char", true, olds, news);
-            end case;
-            problem := set_config('relay.xact', pg_current_xact_id()::text || '/' || (i >> 32), true);
+        if current_setting('relay.wrote', true) is distinct from k::text then
+            if k % 3 = 0 then
+                insert into relay.outbox_0 values (i, pg_current_xact_id(), clock_timestamp(), tg_relid, tg_op::"char", true, olds, news);
+            elsif k % 3 = 1 then
+                insert into relay.outbox_1 values (i, pg_current_xact_id(), clock_timestamp(), tg_relid, tg_op::"char", true, olds, news);
+            else
+                insert into relay.outbox_2 values (i, pg_current_xact_id(), clock_timestamp(), tg_relid, tg_op::"char", true, olds, news);
+            end if;
+            problem := set_config('relay.wrote', k::text, true);
             return null;
         end if;
     exception when others then
         problem := sqlerrm;
     end;
     if problem is null then
-        case (i >> 32) % 3
-        when 0 then insert into relay.outbox_0 values (i, pg_current_xact_id(), clock_timestamp(), tg_relid, tg_op::"char", false, olds, news);
-        when 1 then insert into relay.outbox_1 values (i, pg_current_xact_id(), clock_timestamp(), tg_relid, tg_op::"char", false, olds, news);
-        else insert into relay.outbox_2 values (i, pg_current_xact_id(), clock_timestamp(), tg_relid, tg_op::"char", false, olds, news);
-        end case;
+        if k % 3 = 0 then
+            insert into relay.outbox_0 values (i, pg_current_xact_id(), clock_timestamp(), tg_relid, tg_op::"char", false, olds, news);
+        elsif k % 3 = 1 then
+            insert into relay.outbox_1 values (i, pg_current_xact_id(), clock_timestamp(), tg_relid, tg_op::"char", false, olds, news);
+        else
+            insert into relay.outbox_2 values (i, pg_current_xact_id(), clock_timestamp(), tg_relid, tg_op::"char", false, olds, news);
+        end if;
         return null;
     end if;
     begin
