@@ -1,11 +1,14 @@
 -- Purpose: makes schema relay, to which triggers write what changes in the tables that enable_table.sql names; no table yet.
 -- Run as:  a role that may create schemas here, best the owner of those tables; no superuser: psql -v reader=pgrelay -f install.sql.
---          reader is the relay's role (default: nobody's but yours). Again, as the same role, is harmless: it brings the functions up to date.
--- Locks:   none that readers or writers of your tables meet; again: the schema's own functions and views, briefly.
+--          reader is the relay's role, which must exist (default: nobody's but yours). Again, as the same role, is harmless: it
+--          brings an older version up to date, and readers from before stay readers.
+-- Locks:   none on your tables. Over an older version: ACCESS EXCLUSIVE on relay.state and relay.captured, where they lack a
+--          column, at most 500 ms; then fails, try again.
 -- Undo:    uninstall.sql, which undoes enable_table.sql, too.
--- Prints:  psql's command tags, and a notice for each thing that is there already.
+-- Prints:  psql's command tags, and what comes next.
 
 \set ON_ERROR_STOP on
+\set SHOW_CONTEXT never
 \if :{?reader} \else \set reader '' \endif
 
 begin;
@@ -13,8 +16,34 @@ begin;
 set local pgrelay.reader = :'reader';
 set local search_path = pg_catalog;
 set local client_min_messages = warning;
+set local lock_timeout = '500ms';
 
-create schema if not exists relay;
+do $$
+begin
+    if to_regnamespace('relay') is not null and not pg_has_role((select nspowner from pg_namespace where nspname = 'relay'), 'usage') then
+        raise exception 'role % is not the one that ran install.sql, nor a member of it', quote_ident(current_user)
+            using errcode = 'insufficient_privilege', hint = format('Run it as %s.', (select nspowner::regrole from pg_namespace where nspname = 'relay'));
+    elsif to_regclass('relay.state') is null and to_regclass('relay.attached') is null and (exists (select from pg_class c where c.relnamespace = to_regnamespace('relay'))
+        or exists (select from pg_proc p where p.pronamespace = to_regnamespace('relay'))) then
+        raise exception 'schema relay is somebody else''s: it holds other things than pgrelay''s' using hint = 'alter schema relay rename to …;';
+    elsif current_setting('pgrelay.reader') <> '' and to_regrole(quote_ident(current_setting('pgrelay.reader'))) is null then
+        raise exception 'there is no role %', quote_ident(current_setting('pgrelay.reader')) using errcode = 'undefined_object',
+            hint = 'Make it first (sql/relay_role.sql), or leave reader out and run this again with it.';
+    end if;
+end
+$$;
+
+-- As its owner, so that who ran this before owns everything still.
+do $$
+begin
+    if to_regnamespace('relay') is null then
+        create schema relay;
+    else
+        execute format('set local role %s', (select nspowner::regrole from pg_namespace where nspname = 'relay'));
+    end if;
+end
+$$;
+
 comment on schema relay is 'Changes of captured tables, written by triggers and read by pgrelay. uninstall.sql removes it.';
 
 -- What the reader knows was lost when one of these is missing: it starts anew, and its clients with it.
@@ -116,6 +145,43 @@ create table if not exists relay.layout (
     constraint layout_pkey primary key (relation, n)
 );
 
+-- Columns that older versions lack. The doorbell's mode was its trigger's argument then.
+do $$
+declare
+    c record;
+begin
+    for c in select * from (values ('state', 'doorbell', 'text not null default ''auto'''), ('captured', 'key', 'text[] not null default ''{}''')) v(place, name, definition)
+        where not exists (select from pg_attribute a where a.attrelid = to_regclass('relay.' || v.place) and a.attname = v.name and not a.attisdropped) loop
+        execute format('alter table relay.%s add column %s %s', c.place, c.name, c.definition);
+        if c.name = 'doorbell' then
+            update relay.state set doorbell = coalesce((select split_part(encode(t.tgargs, 'escape'), '\000', 1) from pg_trigger t
+                where t.tgrelid = 'relay.outbox_0'::regclass and t.tgname = 'ring'), 'off');
+        end if;
+    end loop;
+end
+$$;
+
+-- A function that returns something else can't be replaced, and one of other arguments would stand beside its successor: they
+-- are dropped, and who might execute them may do so again. Those that triggers run stay, for writers may be running them.
+do $$
+declare
+    f regprocedure;
+begin
+    perform set_config('pgrelay.grants', coalesce((select jsonb_agg(jsonb_build_array(p.proname, a.grantee::regrole::text, a.grantee::regrole::oid))::text
+        from pg_proc p, aclexplode(p.proacl) a where p.pronamespace = 'relay'::regnamespace and a.grantee not in (0, p.proowner)), '[]'), true);
+    for f in select p.oid from pg_proc p where p.pronamespace = 'relay'::regnamespace and p.proname in (
+        'enable_table', 'by_row', 'leaves', 'row_trigger', 'row_condition', 'captured_root', 'drop_triggers', 'drop_idle', 'drop_orphans',
+        'disable_table', 'doorbell', 'grant_reader', 'table_problem', 'unheard', 'enable_again', 'status',
+        'excluded_of', 'columns_of', 'note_layout', 'record', 'turn', 'begin_epoch', 'finish_epoch', 'tables') loop
+        begin
+            execute format('drop function %s', f);
+        exception when dependent_objects_still_exist then
+            null; -- a view of yours, say; it is replaced, where that can be done
+        end;
+    end loop;
+end
+$$;
+
 revoke all on all tables in schema relay from public;
 revoke all on sequence relay.outbox_id from public;
 
@@ -128,12 +194,19 @@ revoke all on sequence relay.outbox_id from public;
 revoke all on all functions in schema relay from public;
 
 do $$
+declare
+    g record;
 begin
     insert into relay.state (version) values (1) on conflict on constraint state_pkey do update set version = excluded.version;
     if not current_setting('pgrelay.whole')::boolean then
         update relay.state set ready = false, reason = 'the outbox was made anew' where epoch > 0;
         perform relay.doorbell((select doorbell from relay.state));
     end if;
+    for g in select p.oid::regprocedure as function, e ->> 1 as role from jsonb_array_elements(current_setting('pgrelay.grants')::jsonb) e
+        join pg_proc p on p.pronamespace = 'relay'::regnamespace and p.proname = e ->> 0 loop
+        execute format('grant execute on function %s to %s', g.function, g.role);
+    end loop;
+    perform relay.grant_reader(pg_get_userbyid((e ->> 2)::oid)) from jsonb_array_elements(current_setting('pgrelay.grants')::jsonb) e where e ->> 0 = 'record';
     if current_setting('pgrelay.reader') <> '' then
         perform relay.grant_reader(current_setting('pgrelay.reader'));
     end if;
@@ -141,3 +214,4 @@ end
 $$;
 
 commit;
+\echo 'Schema relay is there. Next, for each table: psql -v table=… -f enable_table.sql; status.sql shows them.'

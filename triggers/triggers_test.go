@@ -28,7 +28,13 @@ func eachVersion(t *testing.T, test func(t *testing.T, s *pgserver.Server)) {
 // as connects as a role with the password "x".
 func as(t *testing.T, s *pgserver.Server, role string) *pgx.Conn {
 	t.Helper()
-	conf, err := pgx.ParseConfig(s.DSN("postgres"))
+	return in(t, s, "postgres", role)
+}
+
+// in does so to another database.
+func in(t *testing.T, s *pgserver.Server, database, role string) *pgx.Conn {
+	t.Helper()
+	conf, err := pgx.ParseConfig(s.DSN(database))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -238,20 +238,24 @@ func (r *removal) triggers(ctx context.Context) error {
 	return nil
 }
 
-// schema plans to remove schema relay, if all of it is pgrelay's.
+// schema plans to remove what pgrelay made in schema relay, and the schema where nothing else is in it.
 func (r *removal) schema(context.Context) error {
 	s := r.facts.schema
-	switch {
-	case len(s.strangers) > 0 && s.attached:
+	if s.attached {
+		forget := Step{Title: "what was remembered goes", Statements: []string{"drop table relay.attached;",
+			"drop function relay.remember(text, regclass, oid[], text, text);", "drop function relay.remember_identity(regclass, text);"}}
+		if !s.installed && len(s.strangers) == 0 {
+			forget.Title = "schema relay goes"
+			forget.Statements = append(forget.Statements, "drop schema relay;")
+		}
+		r.plan.step(forget)
+	}
+	if s.installed {
+		r.plan.step(Step{Title: "capture by triggers goes", Why: []string{"With the outbox, the triggers' functions, and schema relay unless something else is in it."},
+			Statements: []string{"\\i triggers/uninstall.sql"}, script: triggers.Uninstall()})
+	}
+	if (s.attached || s.installed) && len(s.strangers) > 0 {
 		r.plan.note("schema relay is left, for it holds "+strings.Join(s.strangers, ", ")+", which isn't pgrelay's", "")
-		r.plan.step(Step{Title: "what was remembered goes", Statements: []string{"drop table relay.attached;",
-			"drop function relay.remember(text, regclass, oid[], text, text);", "drop function relay.remember_identity(regclass, text);"}})
-	case len(s.strangers) > 0:
-		r.plan.note("schema relay is left, for it holds "+strings.Join(s.strangers, ", ")+", which isn't pgrelay's", "")
-	case s.installed:
-		r.plan.step(Step{Title: "schema relay goes", Why: []string{"With the outbox, the triggers' functions, and what was remembered."}, Statements: []string{"\\i triggers/uninstall.sql"}, script: triggers.Uninstall()})
-	case s.attached:
-		r.plan.step(Step{Title: "schema relay goes", Why: []string{"With what was remembered."}, Statements: []string{"drop schema relay cascade;"}})
 	}
 	return nil
 }

@@ -57,13 +57,13 @@ func (w *work) mendTriggers(ctx context.Context, t table, current bool) error {
 	if !current {
 		return nil // once the functions are
 	}
-	var problem *string
-	if err := w.conn.QueryRow(ctx, `select relay.table_problem($1)`, t.oid).Scan(&problem); err != nil {
+	var problem, remedy *string
+	err := w.conn.QueryRow(ctx, `select relay.table_problem(k.relation), relay.enable_again(k) from relay.captured k where k.relation = $1`, t.oid).Scan(&problem, &remedy)
+	if err != nil {
 		return fmt.Errorf("look at the triggers of %s: %w", t.name, err)
 	}
 	if problem != nil {
-		w.plan.step(Step{Title: "triggers of " + t.name + " anew", Why: []string{*problem}, busy: &t, Statements: []string{
-			fmt.Sprintf("select relay.enable_table(k.relation, k.excluded, k.suppress_redundant, null, k.key) from relay.captured k where k.relation = %s::regclass;", relay.Literal(t.name))}})
+		w.plan.step(Step{Title: "triggers of " + t.name + " anew", Why: []string{*problem}, busy: &t, Statements: []string{*remedy}})
 	}
 	return nil
 }

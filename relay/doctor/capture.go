@@ -34,6 +34,11 @@ type captured struct {
 	suppress      bool
 	// byRow tells that triggers for each statement miss changes of the table.
 	byRow bool
+	// partitionOf is the root that the table has become a partition of, and rooted that triggers capture that.
+	partitionOf string
+	rooted      bool
+	// older tells that its trigger for each row is named as older versions named it.
+	older bool
 }
 
 // trigger is one that is to be there or is there, of a captured table or of another.
@@ -43,6 +48,8 @@ type trigger struct {
 	foreign  bool
 	name     string
 	captured bool // the root is a captured table
+	below    bool // the table is a captured one that needs triggers of its own, or one of its partitions
+	copied   bool // Postgres made it for a partition, from its root's
 	wanted   bool
 	there    bool
 	enabled  string // pg_trigger.tgenabled
@@ -78,42 +85,55 @@ from relay.state s`
 const capturedSQL = `
 select k.relation, coalesce(pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.relname), k.name), coalesce(c.relkind::text, ''), k.level,
   k.excluded, array(select pg_catalog.jsonb_array_elements_text(pg_catalog.to_jsonb(k) -> 'key')), k.suppress_redundant,
-  k.level = 'statement' and (coalesce(c.relispartition or c.relkind in ('p', 'f'), false)
+  k.level = 'statement' and not coalesce(c.relispartition, false) and (coalesce(c.relkind in ('p', 'f'), false)
     or exists (select from pg_catalog.pg_inherits i where k.relation in (i.inhparent, i.inhrelid))
-    or exists (select from pg_catalog.pg_subscription_rel s where s.srrelid = k.relation))
+    or exists (select from pg_catalog.pg_subscription_rel s where s.srrelid = k.relation)),
+  case when c.relispartition then pg_catalog.pg_partition_root(c.oid)::text else '' end,
+  coalesce(c.relispartition and exists (select from relay.captured r where r.relation = pg_catalog.pg_partition_root(c.oid)), false),
+  exists (select from pg_catalog.pg_trigger g where g.tgrelid = k.relation and g.tgname = '!relay_row' and g.tgparentid = 0)
 from relay.captured k left join pg_catalog.pg_class c on c.oid = k.relation left join pg_catalog.pg_namespace n on n.oid = c.relnamespace
 order by 2`
 
 // triggerSQL puts the triggers that a captured table needs beside those that are there, as enable_table in
-// triggers/functions/dba.sql makes them. What they fire for is in pg_trigger.tgtype:
-// https://github.com/postgres/postgres/blob/REL_18_STABLE/src/include/catalog/pg_trigger.h
+// triggers/functions/dba.sql makes them. One that has become a partition needs none of its own. What they fire for is in
+// pg_trigger.tgtype: https://github.com/postgres/postgres/blob/REL_18_STABLE/src/include/catalog/pg_trigger.h
+// pg_get_triggerdef would lock the table, and pg_get_expr reads no expression of rows unless it does.
 const triggerSQL = `
-with recursive tree(root, oid) as (
-  select k.relation, k.relation from relay.captured k
+with recursive own as (
+  select k.relation, k.level, k.excluded, k.suppress_redundant, c.relkind,
+    exists (select from pg_catalog.pg_trigger g where g.tgrelid = k.relation and g.tgname = '!relay_row' and g.tgparentid = 0) as older
+  from relay.captured k join pg_catalog.pg_class c on c.oid = k.relation and not c.relispartition
+), tree(root, oid) as (
+  select k.relation, k.relation from own k
   union all
   select t.root, i.inhrelid from tree t join pg_catalog.pg_class p on p.oid = t.oid and p.relkind = 'p'
   join pg_catalog.pg_inherits i on i.inhparent = t.oid and not i.inhdetachpending
 ), wanted as (
-  select k.relation as root, k.relation as place, v.name, v.function, v.type from relay.captured k,
+  select k.relation as root, k.relation as place, v.name, v.function, v.type, '' as condition from own k,
     (values ('!relay_insert', 'capture', 4), ('!relay_update', 'capture', 16), ('!relay_delete', 'capture', 8)) v(name, function, type) where k.level = 'statement'
   union all
-  select t.root, t.oid, '!relay_row', 'capture_row', 29 from tree t join relay.captured k on k.relation = t.root and k.level = 'row'
+  select t.root, t.oid, '!relay_row' || case when k.older then '' else '_' || t.root end, 'capture_row', 29,
+    case when k.older then '' else pg_catalog.format(case k.relkind when 'p' then '((pg_partition_root(%1$L::regclass))::oid = (%1$L::regclass)::oid)'
+      else '(pg_partition_root(%1$L::regclass) IS NULL)' end, t.root::pg_catalog.regclass) end
+  from tree t join own k on k.relation = t.root and k.level = 'row'
   union all
-  select t.root, t.oid, '!relay_truncate', 'capture_truncate', 32 from tree t join pg_catalog.pg_class c on c.oid = t.oid
+  select t.root, t.oid, '!relay_truncate', 'capture_truncate', 32, '' from tree t join pg_catalog.pg_class c on c.oid = t.oid
   where c.relkind <> 'f' or pg_catalog.current_setting('server_version_num')::int4 >= 160000
 ), there as (
   select g.tgrelid, g.tgname::text as name, g.tgenabled::text as enabled, f.proname::text as function, n.nspname = 'relay' as own,
-    g.tgtype::int4 as type, g.tgargs as args, g.tgqual is not null or g.tgattr::text <> '' as narrowed
+    g.tgtype::int4 as type, g.tgargs as args, g.tgattr::text <> '' as narrowed, g.tgparentid <> 0 as copied,
+    case when g.tgqual is null then '' when g.tgqual::text ~ '[{]VAR ' then 'rows' else pg_catalog.pg_get_expr(g.tgqual, 0) end as condition
   from pg_catalog.pg_trigger g join pg_catalog.pg_proc f on f.oid = g.tgfoid join pg_catalog.pg_namespace n on n.oid = f.pronamespace
   where not g.tgisinternal and (n.nspname = 'relay' and f.proname like 'capture%' or g.tgname like '!relay\_%') or g.tgparentid <> 0 and g.tgname like '!relay\_%'
 )
 select pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.relname),
   coalesce(pg_catalog.quote_ident(m.nspname) || '.' || pg_catalog.quote_ident(r.relname), ''), coalesce(r.relkind, c.relkind) = 'f', coalesce(w.name, h.name),
-  coalesce(w.root, h.tgrelid) in (select t.oid from tree t), w.name is not null, h.name is not null, coalesce(h.enabled, ''),
-  coalesce(h.own and h.function = w.function and h.type = w.type and not h.narrowed and (w.function = 'capture_truncate' or h.args = (
+  exists (select from relay.captured k where k.relation = coalesce(w.root, h.tgrelid)), coalesce(w.root, h.tgrelid) in (select t.oid from tree t),
+  coalesce(h.copied, false), w.name is not null, h.name is not null, coalesce(h.enabled, ''),
+  coalesce(h.own and h.function = w.function and h.type = w.type and h.condition = w.condition and not h.narrowed and (w.function = 'capture_truncate' or h.args = (
     select pg_catalog.convert_to(coalesce((select pg_catalog.jsonb_object_agg(e, null)::text from unnest(k.excluded) e), ''), pg_catalog.getdatabaseencoding())
       || '\x00'::bytea || case when k.suppress_redundant then 'suppress'::bytea else ''::bytea end || '\x00'::bytea
-    from relay.captured k where k.relation = w.root)), false)
+    from own k where k.relation = w.root)), false)
 from wanted w full join there h on h.tgrelid = w.place and h.name = w.name
 join pg_catalog.pg_class c on c.oid = coalesce(w.place, h.tgrelid) join pg_catalog.pg_namespace n on n.oid = c.relnamespace
 left join pg_catalog.pg_class r on r.oid = w.root left join pg_catalog.pg_namespace m on m.oid = r.relnamespace
@@ -132,13 +152,13 @@ func askCapture(ctx context.Context, tx pgx.Tx, p *place) (err error) {
 		return err
 	}
 	c.tables, err = collect(ctx, tx, capturedSQL, func(row pgx.Row, k *captured) error {
-		return row.Scan(&k.oid, &k.name, &k.kind, &k.level, &k.excluded, &k.key, &k.suppress, &k.byRow)
+		return row.Scan(&k.oid, &k.name, &k.kind, &k.level, &k.excluded, &k.key, &k.suppress, &k.byRow, &k.partitionOf, &k.rooted, &k.older)
 	})
 	if err != nil {
 		return err
 	}
 	c.triggers, err = collect(ctx, tx, triggerSQL, func(row pgx.Row, t *trigger) error {
-		return row.Scan(&t.table, &t.root, &t.foreign, &t.name, &t.captured, &t.wanted, &t.there, &t.enabled, &t.right)
+		return row.Scan(&t.table, &t.root, &t.foreign, &t.name, &t.captured, &t.below, &t.copied, &t.wanted, &t.there, &t.enabled, &t.right)
 	})
 	if err != nil {
 		return err

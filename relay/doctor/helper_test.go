@@ -133,6 +133,7 @@ func newDatabase(t *testing.T, s *pgserver.Server) *database {
 	shared.Unlock()
 	must(t, s.Exec(t.Context(), "postgres", "create database "+d.name+" template healthy"))
 	t.Cleanup(func() {
+		_ = s.Exec(context.Background(), "postgres", `select pg_terminate_backend(active_pid, 10000) from pg_replication_slots where database = '`+d.name+`' and active`)
 		_ = s.Exec(context.Background(), "postgres", `select pg_drop_replication_slot(slot_name) from pg_replication_slots where database = '`+d.name+`' and not active`)
 		if err := s.Exec(context.Background(), "postgres", "drop database "+d.name+" with (force)"); err != nil {
 			t.Error(err)

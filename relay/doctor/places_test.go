@@ -44,6 +44,13 @@ var far = map[string]struct {
 		sqlFar: triggers.Install(""), there: true},
 	"remote view": {source: "shop", sick: sick{check: "refused", severity: Error, object: "table shop.items", says: "a view", undo: "alter foreign table shop.items options (set table_name 'things');"},
 		sqlFar: "alter table items rename to things;\ncreate view items as select * from things;\ngrant select on items to relay_role;"},
+	"mapping without rights": {source: "shop", sick: sick{check: "privileges_lacking", severity: Error, object: "role mapped", says: "no REPLICATION",
+		sql: "drop user mapping for relay_role server shop;\ncreate user mapping for relay_role server shop options (user 'mapped', password '" + password + "');"},
+		sqlFar: "do $$ begin create role mapped login password '" + password + "'; exception when duplicate_object then alter role mapped noreplication; end $$;\n" +
+			"grant select on items to mapped; grant usage on schema public to mapped; grant pg_read_all_stats to mapped;", there: true},
+	"mapping that reads nothing": {source: "shop", sick: sick{check: "privileges_lacking", severity: Error, object: "table public.items", says: "role blind may not read it",
+		sql: "drop user mapping for relay_role server shop;\ncreate user mapping for relay_role server shop options (user 'blind', password '" + password + "');"},
+		sqlFar: "do $$ begin create role blind login replication password '" + password + "'; exception when duplicate_object then null; end $$;", there: true},
 	"no mapping": {source: "shop", sick: sick{check: "user_mapping", severity: Error, object: "foreign server shop", says: "no user mapping for role",
 		sql: "drop user mapping for relay_role server shop;", undo: "create user mapping for relay_role server shop options (user 'relay_role', password '" + password + "');"}},
 	"hidden mapping": {source: "shop", sick: sick{check: "user_mapping", severity: Error, object: "foreign server shop", says: "can't be read by role",

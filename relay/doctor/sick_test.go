@@ -27,9 +27,28 @@ const live = `select pg_create_logical_replication_slot('pgrelay_' || oid || '_1
 
 const dropSlots = `select pg_drop_replication_slot(slot_name) from pg_replication_slots where database = current_database() or slot_type = 'physical';`
 
+// moreWAL is what slots may keep otherwise here.
+const moreWAL = "alter system reset max_slot_wal_keep_size;\nselect pg_reload_conf();"
+
 const captureItems = `alter publication pgrelay drop table only items;
 select relay.enable_table('items');
 `
+
+// rowTrigger puts another trigger in the place of the one for each row.
+func rowTrigger(is string) string {
+	return `do $$
+declare
+	name text := '!relay_row_' || 'items'::regclass::oid;
+begin
+	perform relay.enable_table('items', level => 'row');
+	execute format('create or replace trigger ` + is + ` execute function relay.capture_row('''', '''')', name);
+	execute format('alter table items enable always trigger %I', name);
+end $$`
+}
+
+const rootTable = "create table root (id bigint primary key, owner bigint not null, n int) partition by range (id);\n"
+
+const attachItems = "alter table root attach partition items for values from (0) to (1000);\n"
 
 var sicknesses = map[string]sick{
 	"keep size unlimited": {check: "max_slot_wal_keep_size", severity: Warning, object: "server", says: "unlimited",
@@ -60,9 +79,11 @@ var sicknesses = map[string]sick{
 		sql: live + "\nselect pg_logical_emit_message(false, 'x', repeat('x', 1000000));", with: func(c *Config) { c.RetainedBytes = 3 << 19 }},
 	"slot lost": {check: "slot_lost", severity: Error, object: "_1_live", says: "lost", undo: dropSlots + "\nalter system reset max_slot_wal_keep_size;\nselect pg_reload_conf();",
 		sql: "alter system set max_slot_wal_keep_size = '16MB';\nselect pg_reload_conf();\n" + live + strings.Repeat("\nselect pg_logical_emit_message(false, 'x', 'x');\nselect pg_switch_wal();", 4) + "\ncheckpoint;"},
-	"slot at its end": {check: "slot_safe_wal_size", severity: Error, object: "_1_live", says: "unreserved", undo: dropSlots + "\nalter system reset max_slot_wal_keep_size;\nselect pg_reload_conf();",
+	"slot lost, with the reason": {check: "slot_lost", since: 17, severity: Error, object: "_1_live", says: "lost (wal_removed)", undo: dropSlots + "\n" + moreWAL,
+		sql: "alter system set max_slot_wal_keep_size = '16MB';\nselect pg_reload_conf();\n" + live + strings.Repeat("\nselect pg_logical_emit_message(false, 'x', 'x');\nselect pg_switch_wal();", 4) + "\ncheckpoint;"},
+	"slot at its end": {check: "slot_safe_wal_size", severity: Error, object: "_1_live", says: "unreserved", undo: moreWAL,
 		sql: "alter system set max_slot_wal_keep_size = '16MB';\nselect pg_reload_conf();\ncheckpoint;\n" + live + strings.Repeat("\nselect pg_logical_emit_message(false, 'x', 'x');\nselect pg_switch_wal();", 3)},
-	"slot near its end": {check: "slot_safe_wal_size", severity: Warning, object: "_1_live", says: "gives it up", undo: dropSlots + "\nalter system reset max_slot_wal_keep_size;\nselect pg_reload_conf();",
+	"slot near its end": {check: "slot_safe_wal_size", severity: Warning, object: "_1_live", says: "gives it up", undo: moreWAL,
 		sql: "alter system set max_slot_wal_keep_size = '160MB';\nselect pg_reload_conf();\ncheckpoint;\n" + live + strings.Repeat("\nselect pg_logical_emit_message(false, 'x', 'x');\nselect pg_switch_wal();", 9)},
 	"slot's catalogs": {check: "slot_catalog_xmin", severity: Warning, object: "_1_live", says: "transactions old", undo: dropSlots,
 		sql: live + strings.Repeat("\nselect pg_current_xact_id();", 5), with: func(c *Config) { c.CatalogAge = 3 }},
@@ -157,9 +178,21 @@ var sicknesses = map[string]sick{
 	"trigger that looks away": {check: "trigger_altered", captured: true, severity: Error, object: `trigger "!relay_update" on public.items`,
 		sql: `drop trigger "!relay_update" on items;` + "\n" + `create trigger "!relay_update" after update on items referencing old table as old_rows new table as new_rows ` +
 			"for each statement execute function relay.capture('{\"n\": null}', '');\n" + `alter table items enable always trigger "!relay_update";`},
-	"trigger with a condition": {check: "trigger_altered", captured: true, severity: Error, object: `trigger "!relay_row" on public.items`,
-		sql: "select relay.enable_table('items', level => 'row');\n" + `create or replace trigger "!relay_row" after insert or update or delete on items for each row when (pg_trigger_depth() = 0) execute function relay.capture_row('', '');` +
-			"\n" + `alter table items enable always trigger "!relay_row";`},
+	"trigger with a condition": {check: "trigger_altered", captured: true, severity: Error, object: `trigger "!relay_row_`, says: "by hand",
+		sql: rowTrigger("%I after insert or update or delete on items for each row when (pg_trigger_depth() = 0)")},
+	"trigger with a condition on rows": {check: "trigger_altered", captured: true, severity: Error, object: `trigger "!relay_row_`, says: "by hand",
+		sql: rowTrigger("%I after insert on items for each row when (new.id > 0)")},
+	"trigger without its condition": {check: "trigger_altered", captured: true, severity: Error, object: `trigger "!relay_row_`, says: "by hand",
+		sql: rowTrigger("%I after insert or update or delete on items for each row")},
+	"trigger of an older version": {check: "trigger_older", captured: true, severity: Warning, object: "table public.items", says: "ATTACH PARTITION fails",
+		sql: "update relay.captured set level = 'row';\n" + `drop trigger "!relay_insert" on items;` + "\n" + `drop trigger "!relay_update" on items;` + "\n" + `drop trigger "!relay_delete" on items;` + "\n" +
+			`create trigger "!relay_row" after insert or update or delete on items for each row execute function relay.capture_row('', '');` + "\n" + `alter table items enable always trigger "!relay_row";`},
+	"captured by itself and by its root": {check: "captured_partition", captured: true, severity: Info, object: "table public.items", says: "partition of public.root, whose triggers capture it",
+		sql: rootTable + "select relay.enable_table('root');\n" + attachItems},
+	"captured by itself before": {check: "captured_partition", captured: true, severity: Error, object: "table public.items", says: "partition of public.root, which isn't captured",
+		sql: rootTable + attachItems},
+	"trigger left over beside its root's": {check: "trigger_orphaned", captured: true, severity: Warning, object: `on public.items`, says: "the triggers of the table's root capture it",
+		sql: "select relay.enable_table('items', level => 'row');\n" + rootTable + "select relay.enable_table('root');\n" + attachItems + "delete from relay.captured where relation = 'items'::regclass;"},
 	"function altered": {check: "trigger_altered", captured: true, severity: Warning, object: "function relay.ring", says: "by hand", undo: triggers.Install("relay_role"),
 		sql: "create or replace function relay.ring() returns trigger language plpgsql as 'begin return null; end';"},
 	"function unpinned": {check: "trigger_altered", captured: true, severity: Warning, object: "function relay.capture", says: "by hand", undo: triggers.Install("relay_role"),

@@ -116,11 +116,42 @@ func judgeTriggerAltered(p *place) (f findings) {
 	return f
 }
 
+// judgeTriggerOrphaned leaves out what Postgres copied to a partition: it goes with its root's.
 func judgeTriggerOrphaned(p *place) (f findings) {
 	for _, t := range p.capture.triggers {
-		if t.there && !t.captured && strings.HasPrefix(t.name, ownTriggers) {
-			f.add(Warning, t.object(), fmt.Sprintf("drop trigger %s on %s;\nor: %s", relay.Ident(t.name), t.table, p.capture.enable(t.table)),
-				"it is left over: the table isn't among relay.captured, and nobody reads what it writes")
+		drop := fmt.Sprintf("drop trigger %s on %s;", relay.Ident(t.name), t.table)
+		switch {
+		case !t.there || t.wanted || t.captured || t.copied || !strings.HasPrefix(t.name, ownTriggers):
+		case t.below:
+			f.add(Warning, t.object(), drop, "it is left over: the triggers of the table's root capture it")
+		default:
+			f.add(Warning, t.object(), drop+"\nor: "+p.capture.enable(t.table), "it is left over: the table isn't among relay.captured, and nobody reads what it writes")
+		}
+	}
+	return f
+}
+
+// judgeTriggerOlder is about names: partitions get their root's triggers under the same name.
+func judgeTriggerOlder(p *place) (f findings) {
+	for _, t := range p.capture.tables {
+		if t.older {
+			f.add(Warning, "table "+t.name, p.capture.enable(t.name), `its trigger "!relay_row" is of an older version: ALTER TABLE … ATTACH PARTITION fails where both tables have one of that name`)
+		}
+	}
+	return f
+}
+
+// judgeCapturedPartition is about tables that were captured before they were attached. Their own triggers are idle since.
+func judgeCapturedPartition(p *place) (f findings) {
+	for _, t := range p.capture.tables {
+		switch {
+		case t.partitionOf == "":
+		case t.rooted:
+			f.add(Info, "table "+t.name, fmt.Sprintf("select relay.disable_table(%s);", relay.Literal(t.name)),
+				fmt.Sprintf("it has become a partition of %s, whose triggers capture it: its own are idle", t.partitionOf))
+		default:
+			f.add(Error, "table "+t.name, fmt.Sprintf("select relay.enable_table(%s);\nor: alter table … detach partition %s;", relay.Literal(t.partitionOf), t.name),
+				fmt.Sprintf("it has become a partition of %s, which isn't captured: its own triggers are idle, and its changes are missed", t.partitionOf))
 		}
 	}
 	return f
@@ -185,6 +216,9 @@ func (c capture) enable(table string) string {
 		options += array("exclude", k.excluded) + array("key", k.key)
 		if k.suppress {
 			options += ", suppress_redundant => true"
+		}
+		if k.level == "row" && k.kind == "r" {
+			options += ", level => 'row'"
 		}
 	}
 	return fmt.Sprintf("select relay.enable_table(%s%s);", relay.Literal(table), options)

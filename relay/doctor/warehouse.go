@@ -128,7 +128,7 @@ func judgeRefused(x *examination) (f findings) {
 func (p *place) said() map[string]bool {
 	said := map[string]bool{}
 	for _, judge := range []func(*place) findings{judgeIdentity, judgeDeferrable, judgeGenerated, judgeUnlogged, judgeRowSecurity, judgeForeignPartitions, judgeLacking,
-		judgeTriggerMissing, judgeTriggerDisabled, judgeTriggerMode, judgeTriggerAltered, judgeTriggerLevel} {
+		judgeTriggerMissing, judgeTriggerDisabled, judgeTriggerMode, judgeTriggerAltered, judgeTriggerLevel, judgeCapturedPartition} {
 		for _, f := range judge(p) {
 			for _, t := range p.tables {
 				if f.Object == "table "+t.name() || strings.HasSuffix(f.Object, " on "+t.name()) {

@@ -12,18 +12,22 @@ declare
     args text;
     leaf regclass;
 begin
-    select k.oid, k.relkind, k.relpersistence, k.relispartition, k.relreplident, n.nspname into c
+    select k.oid, k.relkind, k.relpersistence, k.relispartition, k.relreplident, k.relowner, n.nspname into c
         from pg_class k join pg_namespace n on n.oid = k.relnamespace where k.oid = relation;
     if c.relkind not in ('r', 'p', 'f') then
-        raise exception '% is not a table', relation using errcode = 'wrong_object_type';
+        raise exception '% is not a table', relation using errcode = 'wrong_object_type',
+            hint = 'Of a view, enable the tables that it reads.';
     elsif c.relpersistence <> 'p' then
         raise exception '% is not permanent: it is emptied without a trigger', relation using errcode = 'wrong_object_type',
             hint = format('alter table %s set logged;', relation);
     elsif c.nspname in ('relay', 'pg_catalog', 'information_schema') then
         raise exception '% belongs to the server or to the relay', relation using errcode = 'wrong_object_type';
+    elsif not pg_has_role(c.relowner, 'usage') then
+        raise exception '% belongs to role %, of which % is no member', relation, quote_ident(pg_get_userbyid(c.relowner)), quote_ident(current_user)
+            using errcode = 'insufficient_privilege', hint = 'Run it as the table''s owner or a superuser.';
     elsif c.relispartition then
         raise exception '% is a partition: its changes are captured with its root''s', relation using errcode = 'wrong_object_type',
-            hint = format('select relay.enable_table(%L);', (select relid from pg_partition_ancestors(relation) relid order by 1 offset 0 limit 1));
+            hint = format('select relay.enable_table(%L);', pg_partition_root(relation));
     elsif level not in ('statement', 'row') then
         raise exception 'level is statement or row, not %', level;
     end if;
@@ -76,11 +80,13 @@ begin
         and t.tgtype & 67 = 1 and t.tgname !~ '^!relay_') then 'row' else 'statement' end); -- after, for each row
     if exists (select from relay.captured k where k.relation = c.oid and k.level = enable_table.level and k.excluded = exclude
         and k.suppress_redundant = enable_table.suppress_redundant and k.key = enable_table.key) and relay.table_problem(relation) is null
-        and not exists (select from relay.unheard(relation)) then
+        and relay.row_trigger(relation) <> '!relay_row' and not exists (select from relay.unheard(relation)) then
+        perform relay.drop_idle(relation);
         return level;
     end if;
     args := format('%L, %L', coalesce(without, ''), case when suppress_redundant then 'suppress' else '' end);
 
+    perform relay.drop_idle(relation);
     perform relay.drop_triggers(relation);
     if level = 'statement' then
         execute format('create trigger "!relay_insert" after insert on %s referencing new table as new_rows
@@ -92,9 +98,9 @@ begin
         execute format('alter table %s enable always trigger "!relay_insert", enable always trigger "!relay_update",
             enable always trigger "!relay_delete"', relation);
     else
-        execute format('create trigger "!relay_row" after insert or update or delete on %s for each row execute function relay.capture_row(%s)',
-            relation, args);
-        execute format('alter %stable %s enable always trigger "!relay_row"', case when c.relkind = 'f' then 'foreign ' end, relation);
+        execute format('create trigger %I after insert or update or delete on %s for each row when (%s) execute function relay.capture_row(%s)',
+            relay.row_trigger(relation), relation, relay.row_condition(relation), args);
+        execute format('alter %stable %s enable always trigger %I', case when c.relkind = 'f' then 'foreign ' end, relation, relay.row_trigger(relation));
     end if;
     for leaf in select relay.leaves(relation) loop
         if (select relkind from pg_class where oid = leaf) = 'f' and current_setting('server_version_num')::int < 160000 then
@@ -108,7 +114,8 @@ begin
         raise notice 'of % only writes through this database are captured, and they aren''t atomic with the remote write', relation;
     end if;
 
-    insert into relay.captured as k values (relation, relation::text, level, exclude, suppress_redundant, key)
+    insert into relay.captured as k (relation, name, level, excluded, suppress_redundant, key)
+        values (relation, relation::text, level, exclude, suppress_redundant, key)
         on conflict on constraint captured_pkey do update
         set name = excluded.name, level = excluded.level, excluded = excluded.excluded, suppress_redundant = excluded.suppress_redundant,
             key = excluded.key, enabled = now();
@@ -135,26 +142,83 @@ create or replace function relay.leaves(relation regclass) returns setof regclas
     select t.relid from pg_partition_tree(relation) t union select relation
 $$;
 
+-- row_trigger is the name of a table's trigger for each row. Partitions get their root's, under the same name, and ATTACH
+-- PARTITION fails where there is one of that name: so the name holds the table's oid. It didn't in older versions.
+create or replace function relay.row_trigger(relation oid) returns name language sql stable set search_path = pg_catalog, pg_temp as $$
+    select coalesce((select t.tgname from pg_trigger t where t.tgrelid = relation and t.tgname = '!relay_row' and t.tgparentid = 0),
+        '!relay_row_' || relation)
+$$;
+
+-- row_condition is when that trigger fires: while the table isn't itself a partition, for then its root's does. DETACH
+-- PARTITION wakes it.
+create or replace function relay.row_condition(relation regclass) returns text language sql stable set search_path = pg_catalog, pg_temp as $$
+    select format(case c.relkind when 'p' then 'pg_partition_root(%1$L::regclass) = %1$L::regclass' else 'pg_partition_root(%1$L::regclass) is null' end, relation)
+    from pg_class c where c.oid = relation
+$$;
+
+-- captured_root is the captured table that a partition belongs to; null where there is none.
+create or replace function relay.captured_root(relation oid) returns regclass language sql stable set search_path = pg_catalog, pg_temp as $$
+    select k.relation from relay.captured k where k.relation = pg_partition_root(captured_root.relation::regclass) and k.relation <> captured_root.relation
+$$;
+
+-- drop_triggers drops what captures a table and its partitions. Where a root captures them, what is the root's stays.
 create or replace function relay.drop_triggers(relation regclass) returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     t record;
 begin
     for t in select g.tgname, g.tgrelid::regclass as place from pg_trigger g
-        where g.tgrelid in (select relay.leaves(relation)) and g.tgname ~ '^!relay_' and g.tgparentid = 0 loop
+        where g.tgrelid in (select relay.leaves(relation)) and g.tgname ~ '^!relay_' and g.tgparentid = 0
+          and (g.tgname <> '!relay_truncate' or relay.captured_root(relation) is null) loop
         execute format('drop trigger %I on %s', t.tgname, t.place);
+    end loop;
+end
+$$;
+
+-- drop_idle ends what captured a table's partitions by themselves before they were attached.
+create or replace function relay.drop_idle(relation regclass) returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    t record;
+begin
+    for t in select g.tgname, g.tgrelid::regclass as place from pg_trigger g
+        where g.tgrelid in (select relay.leaves(relation)) and g.tgrelid <> relation and g.tgname ~ '^!relay_' and g.tgname <> '!relay_truncate' and g.tgparentid = 0 loop
+        execute format('drop trigger %I on %s', t.tgname, t.place);
+    end loop;
+    delete from relay.captured k where k.relation in (select relay.leaves(drop_idle.relation)) and k.relation <> drop_idle.relation;
+end
+$$;
+
+-- drop_orphans drops triggers of tables that nothing captures any more, such as partitions that were detached. It says which
+-- it can't drop, for they are in use or somebody else's.
+create or replace function relay.drop_orphans() returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    t record;
+begin
+    for t in select g.tgname, g.tgrelid::regclass as place from pg_trigger g where g.tgname ~ '^!relay_' and g.tgparentid = 0
+        and not exists (select from relay.captured k where k.relation in (g.tgrelid, pg_partition_root(g.tgrelid))) loop
+        begin
+            execute format('drop trigger %I on %s', t.tgname, t.place);
+        exception when lock_not_available or insufficient_privilege then
+            raise notice 'trigger % is left on %, which nothing captures: %', quote_ident(t.tgname), t.place, sqlerrm
+                using hint = format('drop trigger %I on %s;', t.tgname, t.place);
+        end;
     end loop;
 end
 $$;
 
 -- disable_table ends the capture of a table at its commit. One that isn't captured, or is gone, is no error.
 create or replace function relay.disable_table(relation regclass) returns boolean language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    was boolean;
 begin
     perform relay.drop_triggers(relation);
     delete from relay.captured k where k.relation = disable_table.relation;
-    if found then
+    was := found;
+    if was and relay.captured_root(relation) is null then
+        delete from relay.captured k where k.relation in (select relay.leaves(disable_table.relation));
         perform relay.put(relation, 'X', null, array['the table was disabled'], true);
     end if;
-    return found;
+    perform relay.drop_orphans();
+    return was;
 end
 $$;
 
@@ -193,6 +257,8 @@ $$;
 create or replace function relay.table_problem(relation oid) returns text language sql stable set search_path = pg_catalog, pg_temp as $$
     select case
         when c.oid is null then 'the table is gone'
+        when c.relispartition then format('it has become a partition of %s, %s', pg_partition_root(c.oid), case when relay.captured_root(c.oid) is null
+            then 'which isn''t captured: its changes are missed' else 'which is captured with its partitions: its own triggers are idle' end)
         when k.level = 'statement' and relay.by_row(c.oid) is not null then 'it is captured by statement, but ' || relay.by_row(c.oid)
         when wrong.list is not null then wrong.list
         when exists (select from pg_index x where x.indrelid = c.oid and not x.indimmediate and (x.indisreplident or x.indisprimary and c.relreplident <> 'i'))
@@ -209,11 +275,11 @@ create or replace function relay.table_problem(relation oid) returns text langua
             select v.name, v.function, c.oid as place from (values ('!relay_insert', 'capture'), ('!relay_update', 'capture'), ('!relay_delete', 'capture')) v(name, function)
                 where k.level = 'statement'
             union all
-            select '!relay_row', 'capture_row', l from relay.leaves(c.oid) l where k.level = 'row'
+            select relay.row_trigger(c.oid), 'capture_row', l from relay.leaves(c.oid) l where k.level = 'row'
             union all
             select '!relay_truncate', 'capture_truncate', c.oid where c.relkind <> 'f' or current_setting('server_version_num')::int >= 160000
         ) w left join pg_trigger t on t.tgrelid = w.place and t.tgname = w.name
-        where t.oid is null or t.tgenabled <> 'A' or t.tgfoid is distinct from to_regproc('relay.' || w.function)
+        where c.oid is not null and (t.oid is null or t.tgenabled <> 'A' or t.tgfoid is distinct from to_regproc('relay.' || w.function))
     ) wrong
     where k.relation = table_problem.relation
 $$;
@@ -225,13 +291,19 @@ create or replace function relay.unheard(relation oid) returns setof oid languag
       and not exists (select from pg_trigger t where t.tgrelid = l and t.tgname = '!relay_truncate' and t.tgenabled = 'A')
 $$;
 
--- enable_again is the statement that captures a table again as it was, with every trigger.
+-- enable_again is the statement after which a table is captured as it was, with every trigger; of what has become a
+-- partition, the statement after which it is captured with its root.
 create or replace function relay.enable_again(k relay.captured) returns text language sql stable set search_path = pg_catalog, pg_temp as $$
-    select case when c.oid is null then format('delete from relay.captured where relation = %s;', k.relation)
-        else format('select relay.enable_table(%L%s%s%s);', c.oid::regclass,
+    select case
+        when c.oid is null then format('delete from relay.captured where relation = %s;', k.relation)
+        when relay.captured_root(c.oid) is not null then format('select relay.disable_table(%L);', c.oid::regclass)
+        when c.relispartition then format('select relay.enable_table(%L);', pg_partition_root(c.oid))
+        else format('select relay.enable_table(%L%s%s%s%s);', c.oid::regclass,
             case when cardinality(k.excluded) > 0 then format(', exclude => %L', k.excluded) end,
             case when k.suppress_redundant then ', suppress_redundant => true' end,
-            case when cardinality(k.key) > 0 then format(', key => %L', k.key) end) end
+            case when k.level = 'row' and relay.by_row(c.oid) is null then ', level => ''row''' end,
+            case when cardinality(k.key) > 0 then format(', key => %L', k.key) end)
+        end
     from (values (k.relation)) v(oid) left join pg_class c on c.oid = v.oid
 $$;
 
@@ -268,6 +340,8 @@ begin
         from relay.captured k cross join lateral (select coalesce(relay.table_problem(k.relation),
             case when k.level = 'statement' and relay.writes_itself(k.relation) then
                 'it has a trigger for each row, and is captured by statement: where that trigger writes to it, clients load it anew' end,
+            case when k.level = 'row' and relay.row_trigger(k.relation) = '!relay_row' then
+                'its trigger is of an older version: it can''t become a partition of a captured table' end,
             (select 'a TRUNCATE of a partition that is newer than the capture is noticed late: ' || string_agg(u::regclass::text, ', ')
              from relay.unheard(k.relation) u)) as problem) p
         order by 1
