@@ -183,6 +183,7 @@ func TestPsql(t *testing.T) {
 			return strings.TrimSpace(string(out))
 		}
 		run("-v", "reader=pgrelay", "-f", "install.sql")
+		sameAsFresh(t, s, conn)
 		if got := run("-v", "table=shop.orders", "-v", `exclude={total}`, "-v", "suppress_redundant=true", "-v", "level=row", "-f", "enable_table.sql"); got != "row" {
 			t.Errorf("got %q, want how it is captured", got)
 		}

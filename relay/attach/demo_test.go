@@ -29,7 +29,9 @@ func TestDemo(t *testing.T) {
 				var text string
 				must(t, conn.QueryRow(ctx, listingSQL).Scan(&text))
 				must(t, conn.Close(context.Background()))
-				all[s.Name] = text
+				if all[s.Name] = text; version == 15 {
+					all[s.Name] += schemaDump(t, s.Conn)
+				}
 			}
 			return all
 		}

@@ -213,11 +213,21 @@ func (h *house) dump(database string) string {
 	if h.server.Version() > 15 {
 		return listing
 	}
+	conf, err := pgx.ParseConfig(h.server.DSN(database))
+	must(h.t, err)
+	return schemaDump(h.t, conf) + listing
+}
+
+// schemaDump is what pg_dump says of a database's schema.
+func schemaDump(t *testing.T, conf *pgx.ConnConfig) string {
+	t.Helper()
 	program, err := pgserver.Tool("pg_dump")
-	must(h.t, err)
-	out, err := exec.CommandContext(h.ctx, program, "--schema-only", "--restrict-key=x", "--dbname="+h.server.DSN(database)).Output()
-	must(h.t, err)
-	return string(out) + listing
+	must(t, err)
+	dump := exec.CommandContext(t.Context(), program, "--schema-only", "--restrict-key=x", "--host="+conf.Host, fmt.Sprint("--port=", conf.Port), "--username="+conf.User, "--dbname="+conf.Database)
+	dump.Env = append(dump.Environ(), "PGPASSWORD="+conf.Password)
+	out, err := dump.Output()
+	must(t, err)
+	return string(out)
 }
 
 // listingSQL has a line for everything of the catalogs that isn't the server's own. A privilege list that says what holds

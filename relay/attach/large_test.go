@@ -3,11 +3,13 @@ package attach_test
 import (
 	"fmt"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
 
+	"pgrelay/relay"
 	"pgrelay/relay/attach"
 	"pgrelay/relay/pgserver"
 )
@@ -103,6 +105,18 @@ func TestLargeDatabase(t *testing.T) {
 		}
 		h.detach(here)
 		same(t, database, h.dump(database), before)
+
+		byTrigger := func(c *attach.Config) { here(c); c.Capture = relay.CaptureTrigger }
+		outcomes, err := attach.ApplyAttach(h.ctx, h.config(byTrigger), h.tell)
+		must(t, err)
+		if o := outcomes[0]; o.Err != nil || slices.ContainsFunc(o.Undone(), func(n attach.Note) bool { return !strings.Contains(n.Text, "deferrable") }) {
+			t.Errorf("by triggers: %v, undone %v", o.Err, o.Undone())
+		}
+		if n := h.value(database, `select count(*)::text from relay.captured`); len(n) < 3 {
+			t.Errorf("%s tables are captured by triggers", n)
+		}
+		h.detach(here)
+		same(t, database+", by triggers", h.dump(database), before)
 	})
 }
 
@@ -120,12 +134,14 @@ func TestPgbench(t *testing.T) {
 		h.rule("accounts", "public.pgbench_accounts", "bid = 1")
 		h.rule("history", "public.pgbench_history", "tid > 5")
 		before := h.dump("warehouse")
-		h.attach()
-		out, err = exec.CommandContext(h.ctx, pgbench, "--transactions=50", "--client=2", h.server.DSN("warehouse")).CombinedOutput()
-		if err != nil || strings.Contains(string(out), "ERROR") {
-			t.Fatalf("%v\n%s", err, out)
+		for _, capture := range []relay.Capture{relay.CaptureLogical, relay.CaptureTrigger} {
+			h.attach(func(c *attach.Config) { c.Capture = capture })
+			out, err = exec.CommandContext(h.ctx, pgbench, "--transactions=50", "--client=2", h.server.DSN("warehouse")).CombinedOutput()
+			if err != nil || strings.Contains(string(out), "ERROR") {
+				t.Fatalf("%s: %v\n%s", capture, err, out)
+			}
+			h.detach()
+			same(t, string(capture), h.dump("warehouse"), before)
 		}
-		h.detach()
-		same(t, "warehouse", h.dump("warehouse"), before)
 	})
 }

@@ -3,7 +3,10 @@ package attach
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
+
+	"github.com/jackc/pgx/v5"
 
 	"pgrelay/relay"
 	"pgrelay/relay/warehouse"
@@ -26,6 +29,11 @@ func (w *work) planTriggers(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("read the outbox's version: %w", err)
 		}
+		if current && reads {
+			if current, err = w.upToDate(ctx); err != nil {
+				return err
+			}
+		}
 	}
 	if !current || !reads {
 		w.plan.step(w.installStep())
@@ -38,7 +46,15 @@ func (w *work) planTriggers(ctx context.Context) error {
 			}
 			continue
 		}
-		w.enable(t, "", "They write each change to the outbox in the transaction that makes it.")
+		late, err := w.deferrable(ctx, t)
+		switch {
+		case err != nil:
+			return err
+		case late != "":
+			w.leaveOut(r.Name, t, late)
+		default:
+			w.enable(t, "", "They write each change to the outbox in the transaction that makes it.")
+		}
 	}
 	for _, f := range w.foreign {
 		if err := w.enableForeign(ctx, f); err != nil {
@@ -46,6 +62,49 @@ func (w *work) planTriggers(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// deferrableSQL finds what enable_table in triggers/functions/dba.sql refuses.
+const deferrableSQL = `
+select coalesce(string_agg(quote_ident(i.relname), ', ' order by i.relname), '')
+from pg_class c join pg_index x on x.indrelid = c.oid join pg_class i on i.oid = x.indexrelid
+where c.oid = $1 and not x.indimmediate and (x.indisreplident or x.indisprimary and c.relreplident <> 'i')`
+
+// deferrable names the key of a table, where it is one whose changes can't be put into an order that keeps it unique.
+func (w *work) deferrable(ctx context.Context, t table) (key string, err error) {
+	if err := w.conn.QueryRow(ctx, deferrableSQL, t.oid).Scan(&key); err != nil {
+		return "", fmt.Errorf("look at the key of %s: %w", t.name, err)
+	}
+	return key, nil
+}
+
+func (w *work) leaveOut(name string, t table, key string) {
+	text := fmt.Sprintf("%s isn't captured by triggers: its key %s is deferrable, and changes can't be put into an order that keeps it unique", name, key)
+	remedy := fmt.Sprintf("alter table %s drop constraint %s, add primary key (…);\nor pgrelay attach --capture logical --table %s", t.name, key, shellWord(name))
+	if len(w.rulesOf(name)) > 0 || w.named(name) {
+		w.plan.undone(text, remedy)
+	} else {
+		w.plan.note(text+"; no rule concerns it", remedy)
+	}
+}
+
+const functionsSQL = `
+select p.proname::text, p.prosrc, array(select split_part(s, '=', 1) from unnest(p.proconfig) s) from pg_proc p where p.pronamespace = to_regnamespace('relay')`
+
+// upToDate tells that the functions of schema relay are those that install.sql makes.
+func (w *work) upToDate(ctx context.Context) (bool, error) {
+	rows, err := w.conn.Query(ctx, functionsSQL)
+	if err != nil {
+		return false, fmt.Errorf("read the functions of schema relay: %w", err)
+	}
+	there, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (f triggers.Function, err error) {
+		err = row.Scan(&f.Name, &f.Body, &f.Settings)
+		return f, err
+	})
+	if err != nil {
+		return false, fmt.Errorf("read the functions of schema relay: %w", err)
+	}
+	return !slices.ContainsFunc(triggers.Functions(), func(f triggers.Function) bool { return !slices.ContainsFunc(there, f.Equal) }), nil
 }
 
 func (w *work) enable(t table, more string, why ...string) {

@@ -4,6 +4,8 @@ import (
 	"context"
 
 	"github.com/jackc/pgx/v5"
+
+	"pgrelay/triggers"
 )
 
 // capture is what there is of capture by triggers: schema relay.
@@ -20,7 +22,7 @@ type capture struct {
 	bell      string // what the doorbell was asked to do: auto, on or off
 	tables    []captured
 	triggers  []trigger
-	functions []function
+	functions []triggers.Function
 }
 
 // captured is a row of relay.captured.
@@ -54,13 +56,6 @@ type trigger struct {
 	there    bool
 	enabled  string // pg_trigger.tgenabled
 	right    bool   // it fires for what it should and runs what it should
-}
-
-// function is one of schema relay.
-type function struct {
-	name     string
-	body     string
-	settings []string // names of what it pins
 }
 
 // The names are looked up in the catalog: to_regclass needs USAGE on the schema.
@@ -163,8 +158,8 @@ func askCapture(ctx context.Context, tx pgx.Tx, p *place) (err error) {
 	if err != nil {
 		return err
 	}
-	c.functions, err = collect(ctx, tx, functionSQL, func(row pgx.Row, f *function) error {
-		return row.Scan(&f.name, &f.body, &f.settings)
+	c.functions, err = collect(ctx, tx, functionSQL, func(row pgx.Row, f *triggers.Function) error {
+		return row.Scan(&f.Name, &f.Body, &f.Settings)
 	})
 	return err
 }

@@ -2,10 +2,8 @@ package doctor
 
 import (
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
-	"sync"
 
 	"pgrelay/relay"
 	"pgrelay/triggers"
@@ -236,39 +234,12 @@ func array(name string, values []string) string {
 	return fmt.Sprintf(", %s => array[%s]", name, strings.Join(quoted, ", "))
 }
 
-// functionText finds the functions that install.sql makes: name, head, body.
-var functionText = regexp.MustCompile(`(?s)create or replace function relay\.(\w+)\((.*?)\bas \$\$(.*?)\$\$`)
-
-var pinned = regexp.MustCompile(`\bset (\w+) = `)
-
-// installed are the functions as this version's install.sql makes them.
-var installed = sync.OnceValue(func() (all []function) {
-	for _, m := range functionText.FindAllStringSubmatch(triggers.Install(""), -1) {
-		f := function{name: m[1], body: m[3]}
-		for _, s := range pinned.FindAllStringSubmatch(m[2], -1) {
-			f.settings = append(f.settings, strings.ToLower(s[1]))
-		}
-		slices.Sort(f.settings)
-		all = append(all, f)
-	}
-	return all
-})
-
 // altered are the functions that aren't as install.sql made them, or are gone.
 func (c capture) altered() (names []string) {
-	for _, want := range installed() {
-		if !slices.ContainsFunc(c.functions, func(f function) bool { return f.same(want) }) {
-			names = append(names, want.name)
+	for _, want := range triggers.Functions() {
+		if !slices.ContainsFunc(c.functions, want.Equal) {
+			names = append(names, want.Name)
 		}
 	}
 	return names
-}
-
-func (f function) same(o function) bool {
-	settings := make([]string, len(f.settings))
-	for i, s := range f.settings {
-		settings[i] = strings.ToLower(s)
-	}
-	slices.Sort(settings)
-	return f.name == o.name && f.body == o.body && slices.Equal(settings, o.settings)
 }
