@@ -132,6 +132,20 @@ func TestNames(t *testing.T) {
 	}
 }
 
+// TestOneTransaction: everything may be done in one transaction, with writes in between.
+func TestOneTransaction(t *testing.T) {
+	eachVersion(t, func(t *testing.T, s *pgserver.Server) {
+		conn := as(t, s, "")
+		execute(t, conn, triggers.Install("")+`create table a (id int primary key)`)
+		execute(t, conn, `begin; select relay.enable_table('a'); insert into a values (1); select relay.doorbell('off'); insert into a values (2);
+			select relay.doorbell('on'); insert into a values (3); select relay.doorbell('auto'); select relay.disable_table('a'); select relay.enable_table('a', level => 'row');
+			insert into a values (4); commit`)
+		if got, _ := changes(t, conn, 0); !slices.Equal(got, []string{"a I 1", "a I 2", "a I 3", "a I 4"}) {
+			t.Errorf("captured %q", got)
+		}
+	})
+}
+
 // TestStrangers: what isn't pgrelay's in schema relay is neither taken over nor dropped.
 func TestStrangers(t *testing.T) {
 	eachVersion(t, func(t *testing.T, s *pgserver.Server) {

@@ -138,10 +138,24 @@ func judgeEncoding(p *place) (f findings) {
 
 func judgeWALLevel(p *place) (f findings) {
 	if p.logical() && p.server.walLevel != "logical" {
-		f.add(Error, "server", "alter system set wal_level = logical;\nthen restart Postgres, or capture the tables by triggers",
+		f.add(Error, "server", "alter system set wal_level = logical;\nthen restart Postgres\n"+p.byTriggers(),
 			fmt.Sprintf("wal_level is %s: nothing can be captured by logical replication", p.server.walLevel))
 	}
 	return f
+}
+
+// byTriggers is how the tables that no trigger captures yet are captured without logical replication.
+func (p *place) byTriggers() string {
+	lines := []string{"or capture by triggers:"}
+	for _, t := range p.tables {
+		if t.oid == t.root && len(t.names) > 0 && !t.captured {
+			lines = append(lines, p.trigger(t))
+		}
+	}
+	if rest := len(lines) - 1 - mostListed; rest > 1 {
+		lines = append(lines[:1+mostListed], fmt.Sprintf("and %d more", rest))
+	}
+	return strings.Join(lines, "\n")
 }
 
 // slotsNeeded at one source: the live slot, two anchors while one replaces the other, and a copy for a long catch-up.

@@ -19,6 +19,7 @@ import (
 
 	"pgrelay/relay"
 	"pgrelay/relay/pgserver"
+	"pgrelay/triggers"
 )
 
 // own is a server that a test may restart.
@@ -51,11 +52,31 @@ func TestRestart(t *testing.T) {
 				t.Errorf("%s: got\n%s", check, show(got))
 				continue
 			}
+			if want := "psql -v table=public.items -f triggers/enable_table.sql"; check == "wal_level" && !strings.Contains(got[0].Remedy, want) {
+				t.Errorf("got remedy %q, want %q in it", got[0].Remedy, want)
+			}
 			d.lines(first(got[0].Remedy))
 		}
 		must(t, server.Restart(t.Context()))
 		if got := examine(t, d.dsn(), nil); len(got.Findings) > 0 {
 			t.Errorf("after the remedies: got\n%s", show(got.Findings))
+		}
+	})
+}
+
+// TestWithoutLogical: on a server without logical replication there is nothing to say once triggers capture each table.
+func TestWithoutLogical(t *testing.T) {
+	versions(t, func(t *testing.T, version int) {
+		d := &database{t: t, server: own(t, version, nil), name: "healthy"}
+		d.lines("drop publication pgrelay, pgrelay_insert;\nalter system set wal_level = replica;")
+		must(t, d.server.Restart(t.Context()))
+		if got := examine(t, d.dsn(), nil).of("wal_level"); len(got) != 1 {
+			t.Errorf("got\n%s", show(got))
+		}
+		d.exec(triggers.Install("relay_role"))
+		d.lines("select relay.enable_table('items'), relay.enable_table('web_socket_event_system_events.rules'), relay.doorbell('on');")
+		if got := examine(t, d.dsn(), nil).Findings; len(got) > 0 {
+			t.Errorf("got\n%s", show(got))
 		}
 	})
 }
