@@ -14,11 +14,11 @@ type Bound struct {
 	predicate *Predicate
 	claims    datum
 	params    []datum
-	// root is what is left of the predicate's tree.
-	root  *node
-	truth truthOf
+	truth     truthOf
 	// heavy: the steps on a row are counted; slots is how many columns' values are kept meanwhile.
 	heavy bool
+	// fixed: no row matters.
+	fixed bool
 	slots int
 	key   string
 }
@@ -46,12 +46,22 @@ func (p *Predicate) Bind(claims json.RawMessage, params []json.RawMessage) (*Bou
 		b.params = append(b.params, d)
 	}
 	r := reducer{builder: newBuilder(p.types, b.claims, b.params)}
-	b.root = r.reduce(p.root)
-	b.truth = r.truth(b.root)
+	root := r.reduce(p.root)
+	b.truth, b.fixed = r.truth(root), !root.depends()
 	b.heavy, b.slots = r.heavy, len(r.slots)
 	b.key = string(r.key)
 	return b, nil
 }
+
+// root is what is left of the predicate's tree. It is made anew: a binding is held for as long as somebody subscribes, and
+// the tree is asked for a few times.
+func (b *Bound) root() *node {
+	r := reducer{builder: newBuilder(b.predicate.types, b.claims, b.params)}
+	return r.reduce(b.predicate.root)
+}
+
+// Columns are the predicate's.
+func (b *Bound) Columns() []int { return b.predicate.columns }
 
 // ParamTypes are what the parameters are, as format_type prints it, in their order.
 func (p *Predicate) ParamTypes() []string {

@@ -21,7 +21,7 @@ import (
 func (b *Bound) Covers() [][]relay.Equality {
 	c := coverer{newBuilder(b.predicate.types, b.claims, b.params)}
 	var all [][]relay.Equality
-	for _, n := range flat(b.root, kindAnd) {
+	for _, n := range flat(b.root(), kindAnd) {
 		if cover, ok := c.of(n); ok {
 			all = append(all, merge(cover))
 		} else if c.fails(n) {
@@ -29,6 +29,17 @@ func (b *Bound) Covers() [][]relay.Equality {
 		}
 	}
 	return all
+}
+
+// Exact tells that the predicate is nothing but column = value. It has one cover then, of one equality with one value, and is
+// true for every row that fulfils it.
+func (b *Bound) Exact() bool {
+	n := b.root()
+	if n.kind != kindCall || !n.depends() {
+		return false
+	}
+	cover, ok := coverer{newBuilder(b.predicate.types, b.claims, b.params)}.equality(n)
+	return ok && len(cover[0].Values) == 1
 }
 
 // merge makes one equality of those of one column and leaves out those that no row fulfils.

@@ -372,7 +372,8 @@ func (w *world) compare(t *testing.T, text string, count *tally) bool {
 }
 
 // compareSafe tries what serves an index and the snapshot, for one of the claims: the SQL raises no error and returns
-// every row for which the predicate is true, and each of these rows has one of the values of each equality.
+// every row for which the predicate is true, and each of these rows has one of the values of each equality; of an exact one
+// no other row has it.
 func (w *world) compareSafe(t *testing.T, p *Predicate, text string, want []string, count *tally) bool {
 	t.Helper()
 	which := count.outcomes["predicate compared"] % len(claims)
@@ -402,7 +403,15 @@ func (w *world) compareSafe(t *testing.T, p *Predicate, text string, want []stri
 	if len(covers) > 0 {
 		count.outcomes["predicate with covers"]++
 	}
+	exact := b.Exact()
+	if exact {
+		count.outcomes["exact predicate"]++
+	}
 	for i := which; i < len(want); i += len(claims) {
+		if exact && want[i] != "true" && fulfils(w.rows[i], covers[0][0]) {
+			t.Errorf("%s\n%+v says that row %d is visible", text, covers, i+1)
+			return false
+		}
 		if want[i] != "true" {
 			continue
 		}

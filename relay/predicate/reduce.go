@@ -248,7 +248,7 @@ func (b *builder) raises(n *node) bool {
 // Constant is the truth value that the predicate has for every row, if it depends on none; it may be Failed. It is found
 // as far as left to right evaluation allows: with an arm that can raise an error before the one that decides, ok is false.
 func (b *Bound) Constant() (t Truth, ok bool) {
-	if b.root.depends() {
+	if !b.fixed {
 		return False, false
 	}
 	t, _ = b.truth(nil, nil)

@@ -145,6 +145,38 @@ func TestCovers(t *testing.T) {
 	}
 }
 
+// TestExact: nothing but column = value is, with one value.
+func TestExact(t *testing.T) {
+	const claims = `{"sub": "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11", "n": 5, "all": true}`
+	for text, want := range map[string]bool{
+		"status = 'a'":                                       true,
+		"'a' = status":                                       true,
+		"owner = (claims ->> 'sub')::uuid":                   true,
+		"n = (claims ->> 'n')::int and n = n + 0":            false,
+		"n = (claims ->> 'n')::int and claims ->> 'n' = '5'": true,
+		"status = 'a' or claims ->> 'n' = '6'":               true,
+		"n = 5 or n = 6":                                     false,
+		"n in (5, 6)":                                        false,
+		"n = null":                                           false,
+		"n = (claims ->> 'nosuch')::int":                     false,
+		"n = 1 / ((claims ->> 'n')::int - 5)":                false,
+		"n <> 5":                                             false,
+		"n = id":                                             false,
+		"f = 5":                                              false,
+		"(claims ->> 'all')::boolean":                        false,
+		"(claims -> 'n') @> to_jsonb(n)":                     false,
+		"not (status <> 'a')":                                false,
+	} {
+		b := bind(t, text, claims)
+		if got := b.Exact(); got != want {
+			t.Errorf("%s: got %t, want %t", text, got, want)
+		}
+		if c := b.Covers(); want && (len(c) != 1 || len(c[0]) != 1 || len(c[0][0].Values) != 1) {
+			t.Errorf("%s: the covers are %v", text, c)
+		}
+	}
+}
+
 // TestHidden: a text meets of a hidden column what it meets where there is none.
 func TestHidden(t *testing.T) {
 	with, without := orders(), orders()

@@ -40,7 +40,7 @@ func (b *builder) mayRaise(n *node) bool {
 func (b *Bound) SafeSQL(first int) (sql string, args []string) {
 	w := &safeWriter{builder: newBuilder(b.predicate.types, b.claims, b.params), relation: b.predicate.relation, first: first}
 	var parts []string
-	for _, n := range flat(b.root, kindAnd) {
+	for _, n := range flat(b.root(), kindAnd) {
 		kept := len(w.args)
 		if part, ok := w.write(n); ok {
 			parts = append(parts, part)

@@ -95,7 +95,7 @@ func (e *Explanation) readWhere(s *Rules, c *compiled, p relay.Principal, mine [
 		return nil
 	}
 	e.where, e.Values = where, valuesOf(where)
-	return names(c.relation, where.reads)
+	return names(c.relation, where.Columns())
 }
 
 func rulingOf(rule relay.Rule, p relay.Principal, r *relay.Relation, usable []*compiledRule, reads []string) Ruling {
@@ -118,7 +118,7 @@ func rulingOf(rule relay.Rule, p relay.Principal, r *relay.Relation, usable []*c
 			g.Standing = StandsBroken // claims that aren't JSON
 			break
 		}
-		g.bound = newBound(rule.Name, usable[at].predicate, b)
+		g.bound = newBound(rule.Name, b)
 		g.Always, g.Constant, g.Values = g.bound.constant, g.bound.isConstant, valuesOf(g.bound)
 	}
 	return g

@@ -23,15 +23,14 @@ type Filter struct {
 // bound is a predicate with its values; rule is empty for a where.
 type bound struct {
 	*predicate.Bound
-	rule  string
-	reads []int
+	rule string
 	// constant is what it is for every row, where it doesn't depend on one.
 	constant   predicate.Truth
 	isConstant bool
 }
 
-func newBound(rule string, p *predicate.Predicate, b *predicate.Bound) *bound {
-	n := &bound{Bound: b, rule: rule, reads: p.Columns()}
+func newBound(rule string, b *predicate.Bound) *bound {
+	n := &bound{Bound: b, rule: rule}
 	n.constant, n.isConstant = b.Constant()
 	return n
 }
@@ -45,7 +44,7 @@ func newFilter(p relay.Principal, rules []*compiledRule, where *bound, faulted F
 		if err != nil {
 			return nil, "", err
 		}
-		n := newBound(r.Name, r.predicate, b)
+		n := newBound(r.Name, b)
 		switch {
 		case n.isConstant && n.constant == predicate.True:
 			f.all = true
@@ -81,18 +80,18 @@ func keyOf(b *bound) string {
 
 func (f *Filter) read() {
 	if len(f.rules) == 1 && f.where == nil {
-		f.columns = f.rules[0].reads
+		f.columns = f.rules[0].Columns()
 		return
 	}
 	if len(f.rules) == 0 && f.where != nil {
-		f.columns = f.where.reads
+		f.columns = f.where.Columns()
 		return
 	}
 	for _, b := range f.rules {
-		f.columns = append(f.columns, b.reads...)
+		f.columns = append(f.columns, b.Columns()...)
 	}
 	if f.where != nil {
-		f.columns = append(f.columns, f.where.reads...)
+		f.columns = append(f.columns, f.where.Columns()...)
 	}
 	slices.Sort(f.columns)
 	f.columns = slices.Compact(f.columns)
@@ -155,6 +154,18 @@ func (f *Filter) Covers() [][]relay.Equality {
 		covers = append(covers, f.where.Covers()...)
 	}
 	return covers
+}
+
+// Exact tells that the filter is nothing but column = value: a row is Shown exactly where it fulfils the only cover, which has
+// one equality with one value.
+func (f *Filter) Exact() bool {
+	switch {
+	case f.all:
+		return f.where.Exact()
+	case len(f.rules) == 1 && f.where == nil:
+		return f.rules[0].Exact()
+	}
+	return false
 }
 
 // joined is a cover of each rule, one after the other; ok is false where a rule has none.

@@ -93,7 +93,7 @@ func (s *Set) Grant(p relay.Principal, r *relay.Relation, request Request) (Gran
 		return Grant{}, err
 	}
 	if where != nil {
-		if usable = granting(usable, r, names(r, where.reads)); len(usable) == 0 {
+		if usable = granting(usable, r, names(r, where.Columns())); len(usable) == 0 {
 			return Grant{}, &Refusal{Kind: ErrWhere, Message: "no rule lets the columns of where be seen together with the others",
 				Hint: "name the columns that you need in columns, or filter by others"}
 		}
@@ -123,7 +123,7 @@ func (s *Rules) bindWhere(c *compiled, p relay.Principal, mine []*compiledRule, 
 	if err != nil {
 		return nil, &Refusal{Kind: ErrParams, Message: err.Error(), Hint: paramsHint(where)}
 	}
-	return newBound("", where, b), nil
+	return newBound("", b), nil
 }
 
 func paramsHint(where *predicate.Predicate) string {
