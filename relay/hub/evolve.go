@@ -36,10 +36,10 @@ func (s *Source) grow(p *published, r *relay.Relation) {
 	// A cursor from before says nothing about the added columns.
 	p.barrier = s.position + 1
 	p.sets = nil
-	shapes := make(map[string]*Shape, len(p.shapes))
+	shapes := make(map[identity]*Shape, len(p.shapes))
 	for _, shape := range p.shapes {
 		columns := shape.set.columns
-		if shape.spec.Grows {
+		if shape.grows {
 			columns = slices.Clone(columns)
 			for c := first; c < len(r.Columns); c++ {
 				columns = append(columns, c)
@@ -47,10 +47,10 @@ func (s *Source) grow(p *published, r *relay.Relation) {
 		}
 		shape.set = p.set(columns)
 		shape.set.shapes++
-		shape.key = shapeKey(r, shape.spec, columns)
+		shape.key = shape.base.with(r, columns)
 		shapes[shape.key] = shape
 		shape.rename()
-		if shape.spec.Grows {
+		if shape.grows {
 			s.announce(shape, first)
 		}
 	}
@@ -63,9 +63,7 @@ func (s *Source) announce(shape *Shape, first int) {
 		s.emit(shape, shape.framer.endPart(), s.tx.xid, 0)
 		shape.split = true
 	}
-	s.seq++
-	frame := s.frames.keep(shape.schema(first))
-	s.frames.add(shape, entry{seq: s.seq, schema: true, frame: frame})
+	s.frames.add(shape, entry{frame: s.frames.keep(shape.schema(first))})
 	s.markDirty(shape)
 	if shape.touched {
 		shape.framer.begin(s.tx.head)

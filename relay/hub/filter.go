@@ -11,6 +11,8 @@ type Filter interface {
 	Columns() []int
 	// Covers are lists of equalities: a row that is Shown fulfils at least one of each list. There may be none.
 	Covers() [][]relay.Equality
+	// Exact tells that there is one cover, of one equality with one value, and that a row which fulfils it is Shown.
+	Exact() bool
 	// SQL is a condition over the columns of the table at the source that every row which is Shown fulfils and that
 	// raises no error on any row, with bind parameters from $first on, in text form. It may be empty.
 	SQL(first int) (condition string, args []string)

@@ -7,8 +7,8 @@ const partBytes = 64 << 10
 
 // framer builds the changes frames of one shape. A transaction is framed as one message, or as parts.
 type framer struct {
-	// name is the shape's, and prefix what its cursors begin with.
-	name   string
+	// number is the shape's, and prefix what its cursors begin with.
+	number uint64
 	prefix prefix
 	build  []byte
 	count  int
@@ -21,7 +21,7 @@ func (f *framer) begin(head []byte) {
 		f.build = make([]byte, headerRoom, 512)
 	}
 	f.build = append(f.build[:headerRoom], `{"type":"changes","shape":"`...)
-	f.build = append(f.build, f.name...)
+	f.build = appendName(f.build, f.number)
 	f.build = append(f.build, `","at":"`...)
 	f.build = append(f.build, head...)
 	f.count = 0
@@ -84,11 +84,27 @@ func (t *transaction) begin(xid uint64, at int64) {
 	t.head = append(t.head, `","changes":[`...)
 }
 
-// maxIdleBuild is the largest buffer that an idle shape keeps.
-const maxIdleBuild = 4 << 10
+// builds are the buffers in which frames are built. A shape has one while a transaction is open that it has changes in.
+type builds [][]byte
 
-func (f *framer) shrink() {
-	if cap(f.build) > maxIdleBuild {
-		f.build = nil
+// Of the buffers that no shape has, this many are kept, of this size at the most.
+const (
+	maxIdleBuilds = 256
+	maxIdleBuild  = 4 << 10
+)
+
+// lend gives a framer a buffer.
+func (b *builds) lend(f *framer) {
+	if n := len(*b); n > 0 {
+		f.build = (*b)[n-1]
+		*b = (*b)[:n-1]
 	}
+}
+
+// give takes it back.
+func (b *builds) give(f *framer) {
+	if len(*b) < maxIdleBuilds && cap(f.build) <= maxIdleBuild {
+		*b = append(*b, f.build)
+	}
+	f.build = nil
 }

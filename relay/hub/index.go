@@ -1,15 +1,71 @@
 package hub
 
 import (
+	"hash/maphash"
 	"slices"
 
 	"pgrelay/relay"
 )
 
-// index finds the shapes that a row may concern by the text of one column.
+// index finds the shapes that a row may concern by the text of one column. It goes by the text's hash alone: what is found
+// is asked still, and two texts of one hash cost a question.
 type index struct {
-	column  int
-	buckets map[string][]*Shape
+	column int
+	// A hash has the first of its shapes in one, so that the common case takes little memory, and the others in more.
+	one  map[uint64]*Shape
+	more map[uint64][]*Shape
+}
+
+var seed = maphash.MakeSeed()
+
+func (i *index) add(value string, s *Shape) {
+	h := maphash.String(seed, value)
+	if i.one[h] == nil {
+		i.one[h] = s
+		return
+	}
+	i.more[h] = append(i.more[h], s)
+}
+
+func (i *index) remove(value string, s *Shape) {
+	h := maphash.String(seed, value)
+	more := i.more[h]
+	last := len(more) - 1
+	at := slices.Index(more, s)
+	switch {
+	case at < 0 && i.one[h] != s:
+		return
+	case last < 0:
+		delete(i.one, h)
+		return
+	case at < 0:
+		i.one[h] = more[last]
+	default:
+		more[at] = more[last]
+	}
+	if more[last] = nil; last == 0 {
+		delete(i.more, h)
+		return
+	}
+	i.more[h] = more[:last]
+}
+
+// load counts the shapes under a value.
+func (i *index) load(value string) int {
+	h := maphash.String(seed, value)
+	if i.one[h] == nil {
+		return 0
+	}
+	return 1 + len(i.more[h])
+}
+
+// find returns the shapes under a text: the first, nil where there is none, and the others.
+func (i *index) find(text []byte) (one *Shape, more []*Shape) {
+	h := maphash.Bytes(seed, text)
+	if one = i.one[h]; one != nil && len(i.more) > 0 {
+		more = i.more[h]
+	}
+	return one, more
 }
 
 // MaxCover is how many values a shape is found by at the most; one with more is asked about every change.
@@ -18,25 +74,29 @@ const MaxCover = 1000
 // enter puts a shape where the changes that may concern it find it: under the values of one of its covers, the one
 // that shares them with the fewest shapes, else among those that are asked about each change.
 func (p *published) enter(s *Shape) {
-	if s.spec.Filter == nil {
+	if s.filter == nil {
 		p.open.add(s)
 		return
 	}
-	best, least := []relay.Equality(nil), -1
-	for _, cover := range s.spec.Filter.Covers() {
+	covers := s.filter.Covers()
+	least := -1
+	for at, cover := range covers {
 		if values, load := p.weigh(cover); values <= MaxCover && (least < 0 || load < least) {
-			best, least = cover, load
+			s.place, least = at, load
 		}
 	}
 	if least < 0 {
 		p.asked.add(s)
 		return
 	}
-	s.indexed, s.cover = true, best
-	for _, e := range best {
+	s.indexed = true
+	if s.filter.Exact() {
+		s.sole.set(covers[0][0].Values[0])
+	}
+	for _, e := range covers[s.place] {
 		i := p.index(e.Column)
 		for _, v := range e.Values {
-			i.buckets[v] = append(i.buckets[v], s)
+			i.add(v, s)
 		}
 	}
 }
@@ -49,7 +109,7 @@ func (p *published) weigh(cover []relay.Equality) (values, load int) {
 		for _, v := range e.Values {
 			load++
 			if at >= 0 {
-				load += len(p.indexes[at].buckets[v])
+				load += p.indexes[at].load(v)
 			}
 		}
 	}
@@ -60,7 +120,7 @@ func (p *published) index(column int) *index {
 	if at := slices.IndexFunc(p.indexes, func(i *index) bool { return i.column == column }); at >= 0 {
 		return p.indexes[at]
 	}
-	i := &index{column: column, buckets: map[string][]*Shape{}}
+	i := &index{column: column, one: map[uint64]*Shape{}, more: map[uint64][]*Shape{}}
 	p.indexes = append(p.indexes, i)
 	return i
 }
@@ -68,53 +128,33 @@ func (p *published) index(column int) *index {
 // leave takes a shape out again.
 func (p *published) leave(s *Shape) {
 	switch {
-	case s.spec.Filter == nil:
+	case s.filter == nil:
 		p.open.remove(s)
 	case !s.indexed:
 		p.asked.remove(s)
-	}
-	for _, e := range s.cover {
-		p.index(e.Column).drop(e.Values, s)
-	}
-	p.indexes = slices.DeleteFunc(p.indexes, func(i *index) bool { return len(i.buckets) == 0 })
-}
-
-func (i *index) drop(values []string, s *Shape) {
-	for _, v := range values {
-		bucket := i.buckets[v]
-		if at := slices.Index(bucket, s); at >= 0 {
-			last := len(bucket) - 1
-			bucket[at], bucket[last] = bucket[last], nil
-			bucket = bucket[:last]
+	default:
+		for _, e := range s.filter.Covers()[s.place] {
+			i := p.index(e.Column)
+			for _, v := range e.Values {
+				i.remove(v, s)
+			}
 		}
-		if len(bucket) == 0 {
-			delete(i.buckets, v)
-			continue
-		}
-		i.buckets[v] = bucket
+		p.indexes = slices.DeleteFunc(p.indexes, func(i *index) bool { return len(i.one) == 0 })
 	}
-}
-
-// find returns the shapes under a value. all tells that the value isn't known, so that each may be concerned.
-func (i *index) find(v relay.Value) (shapes []*Shape, all bool) {
-	if v.Kind != relay.ValueText {
-		return nil, v.Kind == relay.ValueUnchanged
-	}
-	return i.buckets[string(v.Text)], false
 }
 
 // shapeList is shapes in no order; each knows its place in the one list that it is in.
 type shapeList []*Shape
 
 func (l *shapeList) add(s *Shape) {
-	s.slot = len(*l)
+	s.place = len(*l)
 	*l = append(*l, s)
 }
 
 func (l *shapeList) remove(s *Shape) {
 	last := len(*l) - 1
 	moved := (*l)[last]
-	(*l)[s.slot], moved.slot = moved, s.slot
+	(*l)[s.place], moved.place = moved, s.place
 	(*l)[last] = nil
 	*l = (*l)[:last]
 }

@@ -190,7 +190,7 @@ func (s *Source) SetRelations(relations []*relay.Relation, barrier relay.LSN) {
 		if p != nil {
 			s.endShapes(p, changeReason(p.relation, r))
 		}
-		next[r.Name] = &published{source: s, relation: r, shapes: map[string]*Shape{}, barrier: max(barrier, s.position+1)}
+		next[r.Name] = &published{source: s, relation: r, shapes: map[identity]*Shape{}, barrier: max(barrier, s.position+1)}
 	}
 	for name, p := range s.relations {
 		if next[name] == nil {

@@ -42,10 +42,10 @@ var (
 // frames are read by connections at their own pace, within loadBytes.
 type Load struct {
 	Shape *Shape
-	// The registration, guarded by the source's lock: what the source brings after it is in the ring from next on.
+	// The registration, guarded by the source's lock: what the source brings after it follows seq after in the ring.
 	position relay.LSN // the end of the last transaction before it
 	open     uint64    // the transaction that the source was in the middle of; 0 for none
-	next     uint64
+	after    uint64
 	set      *columnSet
 
 	mu      sync.Mutex
@@ -73,14 +73,14 @@ type loadReader struct {
 
 // newLoad is called with the source's lock held.
 func newLoad(st *Stream) *Load {
-	return &Load{Shape: st.Shape, position: st.position, open: st.open, next: st.next, set: st.Shape.set,
+	return &Load{Shape: st.Shape, position: st.position, open: st.open, after: st.after, set: st.Shape.set,
 		readers: map[*loadReader]struct{}{}, changed: make(chan struct{})}
 }
 
 // register moves the registration to now.
 func (l *Load) register() {
 	s := l.Shape.Source
-	l.position, l.open, l.next = s.position, 0, l.Shape.ring.head()
+	l.position, l.open, l.after = s.position, 0, l.Shape.ring.head
 	if s.tx.open {
 		l.open = s.tx.xid
 	}
@@ -115,7 +115,7 @@ func (l *Load) Behind() (bool, error) {
 	s := l.Shape.Source
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if l.Shape.ended != "" || l.next >= l.Shape.ring.base {
+	if l.Shape.ended != "" || l.after >= l.Shape.ring.gone {
 		return false, nil
 	}
 	if l.set != l.Shape.set || l.Shape.owner.barrier > l.position {
@@ -321,7 +321,7 @@ func (l *Load) Finish(visible *Visibility, fence relay.LSN, err error) {
 
 // Condition is what the source may leave rows out by, as Filter.SQL says.
 func (l *Load) Condition(first int) (condition string, args []string) {
-	if f := l.Shape.spec.Filter; f != nil {
+	if f := l.Shape.filter; f != nil {
 		return f.SQL(first)
 	}
 	return "", nil
@@ -343,7 +343,7 @@ type RowEncoder struct {
 func (l *Load) RowEncoder() (e *RowEncoder, r *relay.Relation, columns []int) {
 	s := l.Shape
 	r, columns = l.set.relation, slices.Clone(l.set.columns)
-	e = &RowEncoder{set: newColumnSet(r, l.set.columns), filter: s.spec.Filter, row: slices.Repeat([]relay.Value{unchanged}, len(r.Columns)),
+	e = &RowEncoder{set: newColumnSet(r, l.set.columns), filter: s.filter, row: slices.Repeat([]relay.Value{unchanged}, len(r.Columns)),
 		open: []byte(`{"type":"snapshot","shape":"` + s.Name + `","rows":[`)}
 	if e.filter != nil {
 		for _, c := range e.filter.Columns() {

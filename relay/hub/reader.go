@@ -36,7 +36,7 @@ type Stream struct {
 	Lost string
 	Err  error
 
-	next uint64
+	after uint64 // the seq of the last frame of the ring that is done with
 	// fresh: brought in by nothing, so it begins at its live.
 	fresh   bool
 	load    *loadReader
@@ -45,7 +45,7 @@ type Stream struct {
 	fence   relay.LSN
 	fenced  bool
 	partial bool
-	view    []entry
+	view    span // during Pull: what the ring has
 	// What the source was in when the stream was attached.
 	position relay.LSN
 	open     uint64
@@ -56,7 +56,7 @@ func (r *Reader) Attach(shape *Shape) *Stream {
 	s := r.source
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	st := &Stream{Shape: shape, next: shape.ring.head(), position: s.position, fresh: true}
+	st := &Stream{Shape: shape, after: shape.ring.head, position: s.position, fresh: true}
 	if s.tx.open {
 		st.open, st.skip = s.tx.xid, s.tx.xid
 	}
@@ -129,10 +129,11 @@ func (r *Reader) Pull(sink Sink, limit int) (more bool) {
 		}
 	}
 	position := r.look()
-	if r.pullLive(sink, limit) {
-		return true
+	more = r.pullLive(sink, limit) || r.pullJoining(sink, limit, position)
+	for _, st := range r.streams {
+		st.view = span{} // an idle connection keeps no memory of the log
 	}
-	return r.pullJoining(sink, limit, position)
+	return more
 }
 
 func (st *Stream) ended() bool { return st.Lost != "" || st.Err != nil }
@@ -170,7 +171,7 @@ func (st *Stream) join() {
 	s := st.Shape.Source
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	st.next, st.skip = l.next, l.open
+	st.after, st.skip = l.after, l.open
 	// The transaction that was open is among the load's frames, and the source brings it to its end later: a cursor from
 	// before that would have it come again.
 	st.fence = max(st.fence, st.Cursor)
@@ -198,7 +199,7 @@ func (r *Reader) look() (position relay.LSN) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, st := range r.streams {
-		st.view = nil
+		st.view = span{}
 		if st.Lost != "" {
 			continue
 		}
@@ -209,12 +210,10 @@ func (r *Reader) look() (position relay.LSN) {
 		if st.load != nil || st.Err != nil {
 			continue
 		}
-		entries, ok := st.Shape.ring.from(st.next)
-		if !ok {
+		ok := false
+		if st.view, ok = s.frames.since(&st.Shape.ring, st.after); !ok {
 			st.Lost = "lagged"
-			continue
 		}
-		st.view = entries
 	}
 	return s.position
 }
@@ -224,7 +223,7 @@ func (r *Reader) pullLive(sink Sink, limit int) (more bool) {
 	for {
 		var first *Stream
 		for _, st := range r.streams {
-			if st.Live && len(st.view) > 0 && (first == nil || st.view[0].seq < first.view[0].seq) {
+			if st.Live && !st.view.empty() && (first == nil || st.view.first.seq < first.view.first.seq) {
 				first = st
 			}
 		}
@@ -240,15 +239,14 @@ func (r *Reader) pullLive(sink Sink, limit int) (more bool) {
 
 // advance sends the stream's next frame, or leaves it out.
 func (r *Reader) advance(st *Stream, sink Sink) {
-	e := &st.view[0]
-	st.view = st.view[1:]
-	st.next++
-	if !e.schema && (e.xid == st.skip || st.visible != nil && st.visible.Sees(e.xid)) {
+	e := st.view.take()
+	st.after = e.seq
+	if !e.schema() && (e.xid == st.skip || st.visible != nil && st.visible.Sees(e.xid)) {
 		return
 	}
 	sink.Add(e.frame)
 	r.Frames++
-	if e.schema {
+	if e.schema() {
 		return
 	}
 	st.partial = e.more()
@@ -270,7 +268,7 @@ func (r *Reader) pullJoining(sink Sink, limit int, position relay.LSN) (more boo
 				st.await()
 			}
 		}
-		for len(st.view) > 0 {
+		for !st.view.empty() {
 			if sink.Len() >= limit {
 				return true
 			}
@@ -308,12 +306,14 @@ func (st *Stream) waitForFence(s *Source) {
 
 // jump leaves out what came before live, and the rest of a transaction that is in the middle of it.
 func (st *Stream) jump() {
-	n := len(st.view)
-	if n > 0 && st.view[n-1].more() && !st.view[n-1].schema {
-		st.skip = st.view[n-1].xid
+	last := st.view.last
+	if last == nil {
+		return
 	}
-	st.next += uint64(n)
-	st.view = nil
+	if last.more() && !last.schema() {
+		st.skip = last.xid
+	}
+	st.after, st.view = last.seq, span{}
 }
 
 func (r *Reader) note(st *Stream, sink Sink, kind string, position relay.LSN) {

@@ -26,7 +26,7 @@ type Replay struct {
 func newReplay(l *Load) *Replay {
 	shape := l.Shape
 	r := &Replay{load: l, set: newColumnSet(l.set.relation, l.set.columns), targets: map[uint32]target{},
-		framer: framer{name: shape.Name, prefix: shape.framer.prefix}}
+		framer: framer{number: shape.framer.number, prefix: shape.framer.prefix}}
 	for table, layout := range shape.Source.layouts {
 		for _, t := range layout.targets {
 			if t.owner == shape.owner {
@@ -71,7 +71,7 @@ func (r *Replay) Row(ctx context.Context, kind byte, table uint32, old, new rela
 	r.change.number++
 	r.change.take(&t, kind, r.old, r.new, old != nil)
 	op := kind
-	if f := r.load.Shape.spec.Filter; f != nil {
+	if f := r.load.Shape.filter; f != nil {
 		known := false
 		if op, known = r.change.decide(f); !known {
 			return ErrTable

@@ -1,120 +1,76 @@
 package hub
 
 import (
-	"slices"
+	"sync/atomic"
 
 	"pgrelay/relay"
 )
 
-// entry is one ready frame in a shape's ring.
+// entry is one ready frame.
 type entry struct {
-	// seq is its number among all frames of the source.
-	seq uint64
-	// xid is the source transaction's full id; 0 for a frame that belongs to none.
+	// xid is the source transaction's full id; 0 for a frame that belongs to none. In a ring that is a schema message,
+	// which is for everybody.
 	xid uint64
-	// end is the position that the frame's cursor names; 0 for a part that more parts follow.
-	end relay.LSN
-	// schema tells that it is no transaction's, and for everybody.
-	schema bool
-	frame  []byte
+	// end is the position that the frame's cursor names; 0 for a part that more parts follow, and for a schema message.
+	end   relay.LSN
+	frame []byte
 }
+
+// schema tells of an entry in a ring that it is no transaction's.
+func (e *entry) schema() bool { return e.xid == 0 }
 
 // more tells that the transaction goes on in a later frame.
 func (e *entry) more() bool { return e.end == 0 }
 
-// ring is the recent frames of one shape. Entries are only appended and dropped from the front, and an
-// entry never changes, so a slice of entries taken under the source's lock may be read without it.
+// record is an entry in the source's log. It is written once, under the source's lock; what may be read without it are
+// the entry and seq of a record that was taken from a ring under it, and next up to the last of these.
+type record struct {
+	entry
+	// seq is its number among all frames of the source.
+	seq uint64
+	// shape is whose ring it is in; nil once the shape has ended.
+	shape *Shape
+	// next is the shape's following record.
+	next atomic.Pointer[record]
+}
+
+// ring is the recent frames of one shape: a chain through the source's log.
 type ring struct {
-	entries []entry
-	// base is the index of entries[0] since the shape began.
-	base uint64
+	first, last *record // nil where the log has none of them
+	// head and gone are the seq of the newest and of the newest that the log has dropped; 0 for none.
+	head, gone uint64
 }
 
-func (r *ring) head() uint64 { return r.base + uint64(len(r.entries)) }
-
-// from returns the entries from index on; ok is false when some of them are gone.
-func (r *ring) from(index uint64) (entries []entry, ok bool) {
-	if index < r.base {
-		return nil, false
+func (r *ring) add(n *record) {
+	if r.last == nil {
+		r.first = n
+	} else {
+		r.last.next.Store(n)
 	}
-	return r.entries[index-r.base:], true
+	r.last, r.head = n, n.seq
 }
 
-// add appends an entry. Readers hold what they took, so the array is never moved in place; that it doubles keeps the
-// copying below an entry for each that is added.
-func (r *ring) add(e entry) {
-	if n := len(r.entries); n == cap(r.entries) {
-		r.entries = append(make([]entry, 0, max(2*n, 1)), r.entries...)
-	}
-	r.entries = append(r.entries, e)
-}
-
-func (r *ring) dropFirst() {
-	r.entries = r.entries[1:]
-	r.base++
-}
-
-// chunkSize is how much memory the frames of a source take at a time. Frames of one shape that follow each
-// other lie side by side, so that a connection gets them in one contiguous write.
-const chunkSize = 128 << 10
-
-// frames is the memory of a source's rings: a first-in, first-out log bounded in bytes.
-type frames struct {
-	limit int
-	bytes int
-	chunk []byte
-	order []*Shape // from first on: the ring of each entry, oldest first
-	first int
-	dead  int // how many of order belong to shapes that have ended
-}
-
-// keep copies a frame into the log.
-func (f *frames) keep(frame []byte) []byte {
-	if cap(f.chunk)-len(f.chunk) < len(frame) {
-		f.chunk = make([]byte, 0, max(chunkSize, len(frame)))
-	}
-	from := len(f.chunk)
-	f.chunk = append(f.chunk, frame...)
-	return f.chunk[from:] // its capacity reaches over what follows, so that a writer can see that they lie side by side
-}
-
-// add puts an entry into its shape's ring and drops the oldest entries past the limit.
-func (f *frames) add(s *Shape, e entry) {
-	s.ring.add(e)
-	if len(f.order) == cap(f.order) && f.first > len(f.order)/2 {
-		n := copy(f.order, f.order[f.first:])
-		clear(f.order[n:])
-		f.order, f.first = f.order[:n], 0
-	}
-	f.order = append(f.order, s)
-	f.bytes += len(e.frame)
-	for f.bytes > f.limit && len(f.order)-f.first > 1 {
-		f.dropFirst()
+// drop takes n out, which is the first.
+func (r *ring) drop(n *record) {
+	r.gone, r.first = n.seq, n.next.Load()
+	if r.first == nil {
+		r.last = nil
 	}
 }
 
-func (f *frames) dropFirst() {
-	s := f.order[f.first]
-	f.order[f.first] = nil
-	f.first++
-	if len(s.ring.entries) == 0 {
-		f.dead--
-		return // the shape has ended and took its entries along
-	}
-	f.bytes -= len(s.ring.entries[0].frame)
-	s.ring.dropFirst()
-}
+// span is the records of a ring from first to last; the zero value has none. Holding it keeps their memory, and that of
+// all records after them.
+type span struct{ first, last *record }
 
-// forget drops all entries of a shape that has ended.
-func (f *frames) forget(s *Shape) {
-	for i := range s.ring.entries {
-		f.bytes -= len(s.ring.entries[i].frame)
+func (s *span) empty() bool { return s.first == nil }
+
+// take returns the first record and goes on to the next.
+func (s *span) take() *record {
+	r := s.first
+	if r == s.last {
+		*s = span{}
+	} else {
+		s.first = r.next.Load()
 	}
-	f.dead += len(s.ring.entries)
-	s.ring.base = s.ring.head()
-	s.ring.entries = nil
-	if f.dead > 1024 && f.dead > len(f.order)/2 {
-		f.order = slices.DeleteFunc(f.order, func(o *Shape) bool { return o == nil || o.ended != "" })
-		f.first, f.dead = 0, 0
-	}
+	return r
 }

@@ -1,6 +1,8 @@
 package hub
 
 import (
+	"crypto/sha256"
+	"fmt"
 	"strconv"
 	"sync/atomic"
 
@@ -27,6 +29,27 @@ type Spec struct {
 // names counts the shapes of the process; the count is a shape's name.
 var names atomic.Uint64
 
+func appendName(dst []byte, number uint64) []byte {
+	return strconv.AppendUint(append(dst, 's'), number, 36)
+}
+
+// identity is a hash of what makes two subscriptions one shape.
+type identity [sha256.Size]byte
+
+// identify hashes a spec of the relation without its columns.
+func identify(r *relay.Relation, spec *Spec) identity {
+	return sha256.Sum256(fmt.Appendf(nil, "%s\x00%s\x00%t\x00%t\x00%t", r.Name, spec.Rule, spec.All, spec.Grows, spec.Snapshot))
+}
+
+// with adds the columns.
+func (i identity) with(r *relay.Relation, columns []int) identity {
+	b := i[:]
+	for _, c := range columns {
+		b = append(append(b, r.Columns[c].Name...), 0)
+	}
+	return sha256.Sum256(b)
+}
+
 // Shape is what any number of subscriptions share: a relation through the same rules and columns.
 // Its unexported fields are guarded by the source's lock.
 type Shape struct {
@@ -37,45 +60,52 @@ type Shape struct {
 	// Queued has a bit for each listener in whose list the shape waits.
 	Queued atomic.Uint64
 
-	key   string
-	owner *published
-	// Where its relation finds it: its place in a list, or the cover that it is indexed by.
-	slot    int
-	indexed bool
-	cover   []relay.Equality
-	// asked is the number of the change that its filter has decided last.
+	// What each change reads and writes lies side by side: with many shapes it is in no cache.
+
+	set    *columnSet
+	framer framer
+	ring   ring
+	// asked is the number of the change that was decided last.
 	asked   uint64
-	set     *columnSet
-	spec    Spec
-	framer  framer
 	touched bool
+	dirty   bool
 	// split tells that the open transaction's frames have a schema message among them.
 	split bool
-	ring  ring
-	refs  int
+	// indexed: it is found by the cover at place of its filter, else place is where it is in a list.
+	indexed bool
+	place   int
+	// sole is the value that a filter asks for which asks for nothing else.
+	sole short
+
+	filter Filter // nil: it shows all rows
+	// grows tells that added columns join it.
+	grows bool
+	// base and key are its identity without and with its columns.
+	base, key identity
+	owner     *published
+	refs      int
 	// fenced counts the streams that wait for the source to pass a position.
 	fenced int
 	// ended is the reason of the resync that ended the shape; empty while it lives.
 	ended string
-	dirty bool
 	// load is the load that newcomers may join.
 	load *Load
 }
 
-func newShape(p *published, set *columnSet, key string, spec Spec) *Shape {
+func newShape(p *published, set *columnSet, base identity, spec *Spec) *Shape {
+	number := names.Add(1)
 	s := &Shape{
-		Name: "s" + strconv.FormatUint(names.Add(1), 36), Source: p.source, Snapshot: spec.Snapshot,
-		key: key, owner: p, set: set, spec: spec,
+		Name: string(appendName(nil, number)), Source: p.source, Snapshot: spec.Snapshot,
+		owner: p, set: set, filter: spec.Filter, grows: spec.Grows, base: base, key: base.with(p.relation, set.columns),
 	}
-	s.framer.name = s.Name
-	s.spec.Columns = nil // the set has them
+	s.framer.number = number
 	s.rename()
 	return s
 }
 
 // rename makes what the cursors begin with anew after the columns changed.
 func (s *Shape) rename() {
-	s.framer.prefix = newPrefix(s.owner.source.identity, s.key+"\x00"+s.set.describe())
+	s.framer.prefix = newPrefix(s.owner.source.identity, string(s.key[:])+s.set.describe())
 }
 
 // note is a frame of the shape with a cursor and nothing else: live or cursor.
@@ -83,6 +113,24 @@ func (s *Shape) note(kind string, lsn relay.LSN) []byte {
 	b := make([]byte, headerRoom, 160)
 	b = append(b, `{"type":"`+kind+`","shape":"`+s.Name+`"`...)
 	return finishFrame(s.framer.appendCursor(b, lsn))
+}
+
+// short is a text of less than 40 bytes that takes no memory access of its own: a uuid, a number, a label. The zero value is
+// none.
+type short struct {
+	size byte // of the text with a byte more
+	text [39]byte
+}
+
+// set makes it the text, where that is short enough.
+func (s *short) set(text string) {
+	if len(text) <= len(s.text) {
+		s.size = byte(copy(s.text[:], text)) + 1
+	}
+}
+
+func (s *short) is(text []byte) bool {
+	return s.size > 0 && string(s.text[:s.size-1]) == string(text)
 }
 
 // Columns are the relation that the shape shows and the indexes of its columns in it.

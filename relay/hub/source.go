@@ -1,9 +1,8 @@
 package hub
 
 import (
-	"fmt"
+	"bytes"
 	"slices"
-	"strings"
 	"sync"
 
 	"pgrelay/relay"
@@ -31,7 +30,7 @@ type Source struct {
 	streams   map[uint32][]StreamColumn
 	layouts   map[uint32]*layout
 	frames    frames
-	seq       uint64
+	builds    builds
 	position  relay.LSN
 	tx        transaction
 	old, new  []relay.Value // of the tuples
@@ -124,6 +123,7 @@ func (s *Source) Begin(xid uint64, at int64) {
 func (s *Source) abandon() {
 	for _, shape := range s.tx.touched {
 		shape.touched, shape.framer.part = false, 0
+		s.builds.give(&shape.framer)
 		if shape.split && shape.ended == "" {
 			// Clients throw the transaction away, and the schema message with it.
 			s.endShape(shape, reasonSchemaChanged)
@@ -168,12 +168,7 @@ func (s *Source) deliver(p *published) {
 		s.ask(shape)
 	}
 	for _, i := range p.indexes {
-		if c.kind != 'I' {
-			s.askFound(i, c.old[i.column])
-		}
-		if c.kind != 'D' {
-			s.askFound(i, c.new[i.column])
-		}
+		s.look(i)
 	}
 	for _, shape := range s.lost {
 		if shape.ended == "" {
@@ -183,28 +178,61 @@ func (s *Source) deliver(p *published) {
 	s.lost = s.lost[:0]
 }
 
-func (s *Source) askFound(i *index, v relay.Value) {
-	shapes, all := i.find(v)
-	for _, shape := range shapes {
-		s.ask(shape)
-	}
-	if !all {
-		return
-	}
-	for _, bucket := range i.buckets {
-		for _, shape := range bucket {
+// look gives a change to the shapes that are found by a column's text: of the old row, of the new one, or, where one of
+// them isn't known, to each that may be concerned.
+func (s *Source) look(i *index) {
+	c := &s.change
+	old, new := c.old[i.column], c.new[i.column]
+	switch {
+	case c.kind != 'I' && old.Kind == relay.ValueUnchanged || c.kind != 'D' && new.Kind == relay.ValueUnchanged:
+		for _, shape := range i.one {
 			s.ask(shape)
 		}
+		for _, shapes := range i.more {
+			for _, shape := range shapes {
+				s.ask(shape)
+			}
+		}
+	case c.kind == 'U' && old.Kind == new.Kind && bytes.Equal(old.Text, new.Text):
+		s.found(i, new, 'U')
+	default:
+		s.found(i, old, 'D')
+		s.found(i, new, 'I')
 	}
 }
 
-// ask has a shape's filter decide the change, once.
+// found gives a change to the shapes under a value. To those whose filter asks for nothing else it is op.
+func (s *Source) found(i *index, v relay.Value, op byte) {
+	if v.Kind != relay.ValueText {
+		return
+	}
+	one, more := i.find(v.Text)
+	if one == nil {
+		return
+	}
+	s.tell(one, v.Text, op)
+	for _, shape := range more {
+		s.tell(shape, v.Text, op)
+	}
+}
+
+func (s *Source) tell(shape *Shape, text []byte, op byte) {
+	switch {
+	case !shape.sole.is(text):
+		s.ask(shape)
+	case shape.asked != s.change.number:
+		shape.asked = s.change.number
+		s.show(shape, op)
+	}
+}
+
+// ask has a shape's filter decide the change, unless that was done.
 func (s *Source) ask(shape *Shape) {
 	if shape.asked == s.change.number {
 		return
 	}
 	shape.asked = s.change.number
-	switch op, known := s.change.decide(shape.spec.Filter); {
+	switch op, known := s.change.decide(shape.filter); {
 	case !known:
 		s.lost = append(s.lost, shape)
 	case op != 0:
@@ -268,6 +296,7 @@ func (s *Source) publish(shape *Shape, change []byte) {
 	if !shape.touched {
 		shape.touched = true
 		s.tx.touched = append(s.tx.touched, shape)
+		s.builds.lend(&shape.framer)
 		shape.framer.begin(s.tx.head)
 	}
 	if shape.framer.add(change) {
@@ -278,8 +307,7 @@ func (s *Source) publish(shape *Shape, change []byte) {
 
 // emit puts a frame into the shape's ring.
 func (s *Source) emit(shape *Shape, frame []byte, xid uint64, end relay.LSN) {
-	s.seq++
-	s.frames.add(shape, entry{seq: s.seq, xid: xid, end: end, frame: s.frames.keep(frame)})
+	s.frames.add(shape, entry{xid: xid, end: end, frame: s.frames.keep(frame)})
 	s.markDirty(shape)
 }
 
@@ -290,7 +318,7 @@ func (s *Source) Commit(end relay.LSN) {
 			s.emit(shape, shape.framer.endLast(end), s.tx.xid, end)
 		}
 		shape.touched, shape.split = false, false
-		shape.framer.shrink()
+		s.builds.give(&shape.framer)
 	}
 	s.tx.touched = s.tx.touched[:0]
 	s.tx.open = false
@@ -313,7 +341,7 @@ type published struct {
 	source   *Source
 	relation *relay.Relation
 	sets     []*columnSet
-	shapes   map[string]*Shape
+	shapes   map[identity]*Shape
 	// Each shape is in open (without a filter), in asked (asked about every change), or found by indexes.
 	open, asked shapeList
 	indexes     []*index
@@ -345,21 +373,17 @@ func (s *Source) Shape(relation *relay.Relation, spec Spec) *Shape {
 		return nil
 	}
 	columns := p.columns(spec.Columns)
-	key := shapeKey(relation, spec, columns)
-	shape := p.shapes[key]
+	base := identify(relation, &spec)
+	shape := p.shapes[base.with(relation, columns)]
 	if shape == nil {
 		set := p.set(columns)
-		shape = newShape(p, set, key, spec)
+		shape = newShape(p, set, base, &spec)
 		set.shapes++
-		p.shapes[key] = shape
+		p.shapes[shape.key] = shape
 		p.enter(shape)
 	}
 	shape.refs++
 	return shape
-}
-
-func shapeKey(r *relay.Relation, spec Spec, columns []int) string {
-	return fmt.Sprintf("%s\x00%s\x00%t\x00%t\x00%t\x00%s", r.Name, spec.Rule, spec.All, spec.Grows, spec.Snapshot, joinColumns(r, columns))
 }
 
 // columns are the indexes of the named columns and the key's, in the relation's order.
@@ -371,14 +395,6 @@ func (p *published) columns(names []string) []int {
 		}
 	}
 	return columns
-}
-
-func joinColumns(r *relay.Relation, columns []int) string {
-	parts := make([]string, len(columns))
-	for i, c := range columns {
-		parts[i] = r.Columns[c].Name
-	}
-	return strings.Join(parts, "\x00")
 }
 
 func (p *published) set(columns []int) *columnSet {

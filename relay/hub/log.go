@@ -1,0 +1,115 @@
+package hub
+
+// chunkSize is how much memory the frames of a source take at a time. Frames of one shape that follow each
+// other lie side by side, so that a connection gets them in one contiguous write.
+const chunkSize = 128 << 10
+
+// blockRecords is how many records a block of the log has at the most.
+const blockRecords = 32
+
+// block is a stretch of the log, which is forgotten as one; records[i] has a seq that is i modulo blockRecords. It is never
+// used again for other records: readers hold what they took.
+type block struct {
+	records [blockRecords]record
+	live    int // how many of them are in rings
+	bytes   int // of their frames
+}
+
+// frames is the memory of a source's rings: a first-in, first-out log bounded in bytes, but for the block that is written.
+type frames struct {
+	limit int
+	bytes int
+	chunk []byte
+	seq   uint64 // of the newest record
+	// blocks have the records from seq front*blockRecords on; nil where all shapes of a block have ended, but the first
+	// never is.
+	blocks []*block
+	front  uint64
+}
+
+// keep copies a frame into the log.
+func (f *frames) keep(frame []byte) []byte {
+	if cap(f.chunk)-len(f.chunk) < len(frame) {
+		f.chunk = make([]byte, 0, max(chunkSize, len(frame)))
+	}
+	from := len(f.chunk)
+	f.chunk = append(f.chunk, frame...)
+	return f.chunk[from:] // its capacity reaches over what follows, so that a writer can see that they lie side by side
+}
+
+// add puts an entry into its shape's ring and drops the oldest blocks past the limit.
+func (f *frames) add(s *Shape, e entry) {
+	f.seq++
+	if f.seq%blockRecords == 0 || len(f.blocks) == 0 {
+		f.blocks = append(f.blocks, new(block))
+	}
+	b := f.blocks[len(f.blocks)-1]
+	r := &b.records[f.seq%blockRecords]
+	r.entry, r.seq, r.shape = e, f.seq, s
+	s.ring.add(r)
+	b.live++
+	b.bytes += len(e.frame)
+	f.bytes += len(e.frame)
+	for f.bytes > f.limit && len(f.blocks) > 1 {
+		f.drop()
+	}
+	if b.bytes > f.limit/16 {
+		f.next()
+	}
+}
+
+// next has the log go on in another block.
+func (f *frames) next() { f.seq |= blockRecords - 1 }
+
+// drop takes the records of the oldest block out of their rings. That it is several at a time lets the processor wait for
+// all their shapes at once.
+func (f *frames) drop() {
+	b := f.blocks[0]
+	for at := range b.records {
+		if r := &b.records[at]; r.shape != nil {
+			r.shape.ring.drop(r)
+		}
+	}
+	f.release(0)
+}
+
+// release lets go of a block that has no records in rings.
+func (f *frames) release(i uint64) {
+	f.bytes -= f.blocks[i].bytes
+	f.blocks[i] = nil
+	for len(f.blocks) > 0 && f.blocks[0] == nil {
+		f.blocks = f.blocks[1:]
+		f.front++
+	}
+}
+
+// since returns the ring's records after seq, which is 0, the ring's head at some time, or one of its records. ok is false
+// when some of them are gone.
+func (f *frames) since(r *ring, seq uint64) (s span, ok bool) {
+	switch {
+	case seq < r.gone:
+		return s, false
+	case seq == r.head:
+		return s, true
+	case seq == r.gone:
+		return span{r.first, r.last}, true
+	}
+	b := f.blocks[seq/blockRecords-f.front]
+	return span{b.records[seq%blockRecords].next.Load(), r.last}, true
+}
+
+// forget takes the records of a shape that has ended out of its ring. Their memory goes with the rest of their blocks.
+func (f *frames) forget(s *Shape) {
+	for r := s.ring.first; r != nil; r = r.next.Load() {
+		r.shape = nil
+		i := r.seq/blockRecords - f.front
+		if f.blocks[i].live--; f.blocks[i].live > 0 {
+			continue
+		}
+		if int(i) == len(f.blocks)-1 {
+			f.next()
+		}
+		f.release(i)
+	}
+	s.ring = ring{head: s.ring.head, gone: s.ring.head}
+}
