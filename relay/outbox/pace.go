@@ -13,8 +13,8 @@ type pace struct {
 const (
 	// quiet and busy are transactions a second.
 	quiet   = 250
-	busy    = 2000
-	longest = 10 * time.Millisecond
+	busy    = 4000
+	longest = 20 * time.Millisecond
 	// lately is how long a rate counts for.
 	lately = 50 * time.Millisecond
 )

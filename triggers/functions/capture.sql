@@ -124,14 +124,18 @@ begin
             olds := array(select (o.*)::text from old_rows o limit 129);
             news := array(select (n.*)::text from new_rows n limit 129);
         end if;
-        if olds is not null and tg_argv[1] = 'suppress' and tg_op = 'UPDATE' and cardinality(news) <= 128 then
+        if olds is not null and tg_argv[1] <> '' and cardinality(news) <= 128 then
             select coalesce(array_agg(u.o), '{}'), coalesce(array_agg(u.n), '{}') into olds, news from unnest(olds, news) u(o, n) where u.o <> u.n;
         end if;
         k := cardinality(coalesce(news, olds));
-        if k <= 128 and coalesce(pg_column_size(olds), 0) + coalesce(pg_column_size(news), 0) <= 262144 then
+        if k <> 1 then
             if k = 0 then
                 return null;
+            elsif k > 128 or coalesce(pg_column_size(olds), 0) + coalesce(pg_column_size(news), 0) > 262144 then
+                k := null;
             end if;
+        end if;
+        if k is not null then
             i := nextval('relay.outbox_id');
             k := i >> 32;
             if i & 255 = 0 or i >= 4611686018427387904 then
