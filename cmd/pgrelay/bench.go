@@ -26,7 +26,7 @@ type benchCmd struct {
 	Only     string `help:"Measure the figures whose name contains this." placeholder:"TEXT"`
 	Capture  bool   `help:"Measure instead what capture costs those who write, with pgbench and fsync."`
 	Rounds   int    `default:"4" help:"With --capture: runs of each form of capture."`
-	Seconds  int    `default:"2" help:"With --capture: how long each takes."`
+	Seconds  int    `default:"3" help:"With --capture: how long each takes."`
 	Postgres int    `default:"15" help:"Major version of the private server." placeholder:"VERSION"`
 	Profile  string `help:"Write a CPU profile of the run to this file." placeholder:"FILE"`
 }

@@ -16,6 +16,8 @@ import (
 type form struct {
 	name     string
 	database string
+	// under is the one load that it is measured under; empty: each.
+	under string
 	// prepare is what its database gets beside the table, each in a transaction.
 	prepare []string
 	// read starts what takes the changes; nil: nothing does.
@@ -30,8 +32,10 @@ type reading interface {
 }
 
 // triggered is capture by trigger, with something changed.
-func triggered(more ...string) []string {
-	return append([]string{triggers.Install(""), triggers.Enable(triggers.Table{Name: table})}, more...)
+func triggered(more ...string) []string { return triggeredBy("statement", more...) }
+
+func triggeredBy(level string, more ...string) []string {
+	return append([]string{triggers.Install(""), triggers.Enable(triggers.Table{Name: table, Level: level})}, more...)
 }
 
 const (
@@ -73,9 +77,10 @@ var forms = []form{
 	{name: "logical", database: "bench_logical", read: readLogical},
 	{name: triggersName, database: triggersDatabase, prepare: triggered(), read: readOutbox},
 	{name: "triggers, doorbell off", database: "bench_unrung", prepare: triggered(doorbellOff), read: readOutbox},
-	{name: "triggers, settings not pinned", database: "bench_unpinned", prepare: triggered(unpinned), read: readOutbox},
-	{name: "triggers, deliveries not recorded", database: "bench_unrecorded", prepare: triggered(unrecorded), read: readOutbox},
-	{name: "triggers, nobody reads", database: "bench_unread", prepare: triggered()},
+	{name: "triggers, settings not pinned", database: "bench_unpinned", under: eight, prepare: triggered(unpinned), read: readOutbox},
+	{name: "triggers, deliveries not recorded", database: "bench_unrecorded", under: eight, prepare: triggered(unrecorded), read: readOutbox},
+	{name: "triggers, nobody reads", database: "bench_unread", under: eight, prepare: triggered()},
+	{name: "triggers, level row", database: "bench_row", prepare: triggeredBy("row"), read: readOutbox},
 	{name: "row trigger, pg_notify with the row", database: "bench_notify", prepare: []string{notifying}, read: readNotifications},
 }
 

@@ -21,7 +21,7 @@ type WritersReport struct {
 type LoadReport struct {
 	Name string `json:"name"`
 	Bar  string `json:"bar"`
-	// Rates are transactions a second, by form and round.
+	// Rates are transactions a second, by form and round; none of forms that aren't measured under this load.
 	Rates [][]float64 `json:"rates"`
 	// Ratios are to the first form's rate in the same round.
 	Ratios [][]float64 `json:"ratios"`
@@ -57,8 +57,12 @@ func (r *WritersReport) Markdown(w io.Writer) {
 	for i, name := range r.Forms {
 		fmt.Fprintf(w, "| %s", name)
 		for _, l := range r.Loads {
-			if i == 0 {
+			switch {
+			case i == 0:
 				fmt.Fprintf(w, " | %.0f transactions/s", median(l.Rates[0]))
+				continue
+			case len(l.Ratios[i]) == 0:
+				fmt.Fprint(w, " |")
 				continue
 			}
 			fmt.Fprintf(w, " | %.2f (%.2f–%.2f)", median(l.Ratios[i]), slices.Min(l.Ratios[i]), slices.Max(l.Ratios[i]))
