@@ -23,8 +23,8 @@ begin
     if to_regnamespace('relay') is not null and not pg_has_role((select nspowner from pg_namespace where nspname = 'relay'), 'usage') then
         raise exception 'role % is not the one that ran install.sql, nor a member of it', quote_ident(current_user)
             using errcode = 'insufficient_privilege', hint = format('Run it as %s.', (select nspowner::regrole from pg_namespace where nspname = 'relay'));
-    elsif to_regclass('relay.state') is null and to_regclass('relay.attached') is null and (exists (select from pg_class c where c.relnamespace = to_regnamespace('relay'))
-        or exists (select from pg_proc p where p.pronamespace = to_regnamespace('relay'))) then
+    elsif not exists (select from pg_class c where c.relnamespace = to_regnamespace('relay') and c.relname in ('state', 'captured', 'outbox_id', 'outbox_0', 'attached'))
+        and (exists (select from pg_class c where c.relnamespace = to_regnamespace('relay')) or exists (select from pg_proc p where p.pronamespace = to_regnamespace('relay'))) then
         raise exception 'schema relay is somebody else''s: it holds other things than pgrelay''s' using hint = 'alter schema relay rename to …;';
     elsif current_setting('pgrelay.reader') <> '' and to_regrole(quote_ident(current_setting('pgrelay.reader'))) is null then
         raise exception 'there is no role %', quote_ident(current_setting('pgrelay.reader')) using errcode = 'undefined_object',

@@ -172,7 +172,7 @@ func TestBecomesPartition(t *testing.T) {
 					}
 				}
 				mend(t, conn)
-				last = run(t, conn, c.after, last)
+				run(t, conn, c.after, last)
 				for _, table := range scan[[]string](t, conn, `select coalesce(array_agg(relation::regclass::text), '{}') from relay.captured`) {
 					execute(t, conn, triggers.Disable(table))
 				}

@@ -12,6 +12,7 @@ import (
 	"pgrelay/relay"
 	"pgrelay/relay/attach"
 	"pgrelay/relay/pgserver"
+	"pgrelay/triggers"
 )
 
 // undone are the texts of all plans' notes of what the relay lacks, each with its remedy.
@@ -287,4 +288,23 @@ func TestMendsTriggers(t *testing.T) {
 	if done := h.attach()[0].Done; len(done) != 1 || !strings.HasPrefix(done[0], "schema relay") {
 		t.Errorf("where a function was altered it does %q", done)
 	}
+}
+
+// TestUninstalledByHand: uninstall.sql leaves what attach remembers, so that detach still takes everything back.
+func TestUninstalledByHand(t *testing.T) {
+	versions(t, func(t *testing.T, version int) {
+		h := newHouse(t, version, nil)
+		h.warehouse(`create table local (id int primary key, owner text); create table other (id int primary key, owner text)`)
+		h.rule("local", "public.local", "owner = 'x'")
+		h.rule("other", "public.other", "owner = 'x'")
+		before := h.dump("warehouse")
+		h.attach()
+		h.attach(func(c *attach.Config) { c.Capture, c.Tables = relay.CaptureTrigger, []string{"public.local"} })
+		h.exec("warehouse", triggers.Uninstall())
+		if got := h.value("warehouse", `select string_agg(relname, ' ') from pg_class where relnamespace = 'relay'::regnamespace and relkind = 'r'`); got != "attached" {
+			t.Errorf("after uninstall.sql there is %s", got)
+		}
+		h.detach()
+		same(t, "warehouse", h.dump("warehouse"), before)
+	})
 }
