@@ -50,6 +50,9 @@ func (s *Source) grow(p *published, r *relay.Relation) {
 		shape.key = shape.base.with(r, columns)
 		shapes[shape.key] = shape
 		shape.rename()
+		if shape.touched > 0 {
+			s.tx.frame(shape).label = shape.label
+		}
 		if shape.grows {
 			s.announce(shape, first)
 		}
@@ -59,14 +62,14 @@ func (s *Source) grow(p *published, r *relay.Relation) {
 
 // announce puts a schema message into the shape's ring.
 func (s *Source) announce(shape *Shape, first int) {
-	if shape.touched {
-		s.emit(shape, shape.framer.endPart(), s.tx.xid, 0)
+	if shape.touched > 0 {
+		s.emit(shape, s.tx.frame(shape).endPart(), s.tx.xid, 0)
 		shape.split = true
 	}
 	s.frames.add(shape, entry{frame: s.frames.keep(shape.schema(first))})
 	s.markDirty(shape)
-	if shape.touched {
-		shape.framer.begin(s.tx.head)
+	if shape.touched > 0 {
+		s.tx.frame(shape).begin(s.tx.head)
 	}
 }
 

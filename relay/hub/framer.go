@@ -5,14 +5,18 @@ import "pgrelay/relay"
 // partBytes is the size at which a transaction's frame is ended and another part begun.
 const partBytes = 64 << 10
 
-// framer builds the changes frames of one shape. A transaction is framed as one message, or as parts.
-type framer struct {
-	// number is the shape's, and prefix what its cursors begin with.
+// label is what the frames of a shape carry of it: its number, and what its cursors begin with.
+type label struct {
 	number uint64
 	prefix prefix
-	build  []byte
-	count  int
-	part   int
+}
+
+// framer builds the changes frames of one shape. A transaction is framed as one message, or as parts.
+type framer struct {
+	label
+	build []byte
+	count int
+	part  int
 }
 
 // begin opens a frame; head is the transaction's part of it.
@@ -61,7 +65,7 @@ func (f *framer) endLast(end relay.LSN) []byte {
 }
 
 // appendCursor appends the field cursor and the end of the message.
-func (f *framer) appendCursor(dst []byte, lsn relay.LSN) []byte {
+func (f *label) appendCursor(dst []byte, lsn relay.LSN) []byte {
 	dst = f.prefix.appendText(append(dst, `,"cursor":"`...))
 	dst = appendPosition(dst, lsn)
 	return append(dst, `"}`...)
@@ -72,8 +76,15 @@ type transaction struct {
 	open bool
 	xid  uint64
 	// head is the rest of a frame's beginning: commit time, id, and the bracket of the changes.
-	head    []byte
-	touched []*Shape
+	head []byte
+	// touched are the shapes that it has changes for. What lies behind them is kept for the buffers.
+	touched []touched
+}
+
+// touched is a shape and its open frame.
+type touched struct {
+	shape *Shape
+	framer
 }
 
 func (t *transaction) begin(xid uint64, at int64) {
@@ -84,27 +95,39 @@ func (t *transaction) begin(xid uint64, at int64) {
 	t.head = append(t.head, `","changes":[`...)
 }
 
-// builds are the buffers in which frames are built. A shape has one while a transaction is open that it has changes in.
-type builds [][]byte
+// frame is the shape's open frame, begun where it has none.
+func (t *transaction) frame(s *Shape) *framer {
+	if s.touched > 0 {
+		return &t.touched[s.touched-1].framer
+	}
+	if n := len(t.touched); n < cap(t.touched) {
+		t.touched = t.touched[:n+1]
+	} else {
+		t.touched = append(t.touched, touched{})
+	}
+	s.touched = len(t.touched)
+	f := &t.touched[s.touched-1]
+	f.shape, f.label, f.part = s, s.label, 0
+	f.begin(t.head)
+	return &f.framer
+}
 
-// Of the buffers that no shape has, this many are kept, of this size at the most.
+// Of the buffers of a transaction that has ended this many are kept, of this size at the most.
 const (
-	maxIdleBuilds = 256
+	maxIdleBuilds = 1024
 	maxIdleBuild  = 4 << 10
 )
 
-// lend gives a framer a buffer.
-func (b *builds) lend(f *framer) {
-	if n := len(*b); n > 0 {
-		f.build = (*b)[n-1]
-		*b = (*b)[:n-1]
+// end forgets what was touched.
+func (t *transaction) end() {
+	t.open = false
+	for i := range t.touched {
+		f := &t.touched[i]
+		if f.shape.touched, f.shape.split = 0, false; cap(f.build) > maxIdleBuild {
+			f.build = nil
+		}
 	}
-}
-
-// give takes it back.
-func (b *builds) give(f *framer) {
-	if len(*b) < maxIdleBuilds && cap(f.build) <= maxIdleBuild {
-		*b = append(*b, f.build)
+	if t.touched = t.touched[:0]; cap(t.touched) > maxIdleBuilds {
+		t.touched = nil
 	}
-	f.build = nil
 }

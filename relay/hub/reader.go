@@ -114,7 +114,7 @@ func (s *Source) Since(shape *Shape, cursor string) (position relay.LSN, ok bool
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return position, p == shape.framer.prefix && position >= shape.owner.barrier && position <= s.position
+	return position, p == shape.label.prefix && position >= shape.owner.barrier && position <= s.position
 }
 
 // Pull adds what is due to sink, up to about limit bytes, and tells whether there is more at hand. Streams
@@ -344,5 +344,5 @@ func (st *Stream) CursorText() string {
 	s := st.Shape.Source
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return string(appendPosition(st.Shape.framer.prefix.appendText(nil), st.Cursor))
+	return string(appendPosition(st.Shape.label.prefix.appendText(nil), st.Cursor))
 }

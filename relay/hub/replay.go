@@ -26,7 +26,7 @@ type Replay struct {
 func newReplay(l *Load) *Replay {
 	shape := l.Shape
 	r := &Replay{load: l, set: newColumnSet(l.set.relation, l.set.columns), targets: map[uint32]target{},
-		framer: framer{number: shape.framer.number, prefix: shape.framer.prefix}}
+		framer: framer{label: shape.label}}
 	for table, layout := range shape.Source.layouts {
 		for _, t := range layout.targets {
 			if t.owner == shape.owner {

@@ -62,12 +62,13 @@ type Shape struct {
 
 	// What each change reads and writes lies side by side: with many shapes it is in no cache.
 
-	set    *columnSet
-	framer framer
-	ring   ring
+	set   *columnSet
+	label label
+	ring  ring
 	// asked is the number of the change that was decided last.
-	asked   uint64
-	touched bool
+	asked uint64
+	// touched is its place among those that the open transaction has touched, from 1 on.
+	touched int
 	dirty   bool
 	// split tells that the open transaction's frames have a schema message among them.
 	split bool
@@ -98,21 +99,21 @@ func newShape(p *published, set *columnSet, base identity, spec *Spec) *Shape {
 		Name: string(appendName(nil, number)), Source: p.source, Snapshot: spec.Snapshot,
 		owner: p, set: set, filter: spec.Filter, grows: spec.Grows, base: base, key: base.with(p.relation, set.columns),
 	}
-	s.framer.number = number
+	s.label.number = number
 	s.rename()
 	return s
 }
 
 // rename makes what the cursors begin with anew after the columns changed.
 func (s *Shape) rename() {
-	s.framer.prefix = newPrefix(s.owner.source.identity, string(s.key[:])+s.set.describe())
+	s.label.prefix = newPrefix(s.owner.source.identity, string(s.key[:])+s.set.describe())
 }
 
 // note is a frame of the shape with a cursor and nothing else: live or cursor.
 func (s *Shape) note(kind string, lsn relay.LSN) []byte {
 	b := make([]byte, headerRoom, 160)
 	b = append(b, `{"type":"`+kind+`","shape":"`+s.Name+`"`...)
-	return finishFrame(s.framer.appendCursor(b, lsn))
+	return finishFrame(s.label.appendCursor(b, lsn))
 }
 
 // short is a text of less than 40 bytes that takes no memory access of its own: a uuid, a number, a label. The zero value is

@@ -12,7 +12,7 @@ import (
 const defaultFrameBytes = 32 << 20
 
 // Listener is told which shapes have something new. Notify is called without the source's lock, possibly
-// more than once for a shape, and must not block.
+// more than once for a shape, must not block, and doesn't keep the slice.
 type Listener interface {
 	Notify(shapes []*Shape)
 }
@@ -30,13 +30,12 @@ type Source struct {
 	streams   map[uint32][]StreamColumn
 	layouts   map[uint32]*layout
 	frames    frames
-	builds    builds
 	position  relay.LSN
 	tx        transaction
 	old, new  []relay.Value // of the tuples
 	change    change
 	lost      []*Shape // can't be told what a change is to them
-	dirty     []*Shape
+	dirty     *batch   // nil for none
 	fenced    map[*Shape]struct{}
 	listeners []Listener
 }
@@ -58,24 +57,37 @@ func (s *Source) Lock() { s.mu.Lock() }
 // Unlock tells the listeners what is new and gives the lock back.
 func (s *Source) Unlock() {
 	dirty := s.dirty
+	if dirty == nil {
+		s.mu.Unlock()
+		return
+	}
 	s.dirty = nil
-	for _, shape := range dirty {
+	for _, shape := range dirty.shapes {
 		shape.dirty = false
 	}
 	s.mu.Unlock()
-	if len(dirty) == 0 {
-		return
-	}
 	for _, l := range s.listeners {
-		l.Notify(dirty)
+		l.Notify(dirty.shapes)
 	}
+	clear(dirty.shapes)
+	dirty.shapes = dirty.shapes[:0]
+	batches.Put(dirty)
 }
 
+// batch is the shapes that have something new; batches are those that nobody uses.
+type batch struct{ shapes []*Shape }
+
+var batches = sync.Pool{New: func() any { return new(batch) }}
+
 func (s *Source) markDirty(shape *Shape) {
-	if !shape.dirty {
-		shape.dirty = true
-		s.dirty = append(s.dirty, shape)
+	if shape.dirty {
+		return
 	}
+	if s.dirty == nil {
+		s.dirty = batches.Get().(*batch)
+	}
+	shape.dirty = true
+	s.dirty.shapes = append(s.dirty.shapes, shape)
 }
 
 // Reset says which stream this is (system identifier, database, timeline, epoch) and where it begins.
@@ -121,17 +133,13 @@ func (s *Source) Begin(xid uint64, at int64) {
 
 // abandon throws the open transaction away; it will come again from its beginning.
 func (s *Source) abandon() {
-	for _, shape := range s.tx.touched {
-		shape.touched, shape.framer.part = false, 0
-		s.builds.give(&shape.framer)
-		if shape.split && shape.ended == "" {
+	for i := range s.tx.touched {
+		if shape := s.tx.touched[i].shape; shape.split && shape.ended == "" {
 			// Clients throw the transaction away, and the schema message with it.
 			s.endShape(shape, reasonSchemaChanged)
 		}
-		shape.split = false
 	}
-	s.tx.touched = s.tx.touched[:0]
-	s.tx.open = false
+	s.tx.end()
 }
 
 // Row takes in an insert ('I'), update ('U') or delete ('D') of a table; old is nil where the source sent none.
@@ -293,15 +301,10 @@ func hit(r *relay.Relation, tables []uint32) (n int) {
 }
 
 func (s *Source) publish(shape *Shape, change []byte) {
-	if !shape.touched {
-		shape.touched = true
-		s.tx.touched = append(s.tx.touched, shape)
-		s.builds.lend(&shape.framer)
-		shape.framer.begin(s.tx.head)
-	}
-	if shape.framer.add(change) {
-		s.emit(shape, shape.framer.endPart(), s.tx.xid, 0)
-		shape.framer.begin(s.tx.head)
+	f := s.tx.frame(shape)
+	if f.add(change) {
+		s.emit(shape, f.endPart(), s.tx.xid, 0)
+		f.begin(s.tx.head)
 	}
 }
 
@@ -313,15 +316,12 @@ func (s *Source) emit(shape *Shape, frame []byte, xid uint64, end relay.LSN) {
 
 // Commit ends the open transaction at end.
 func (s *Source) Commit(end relay.LSN) {
-	for _, shape := range s.tx.touched {
-		if shape.ended == "" {
-			s.emit(shape, shape.framer.endLast(end), s.tx.xid, end)
+	for i := range s.tx.touched {
+		if f := &s.tx.touched[i]; f.shape.ended == "" {
+			s.emit(f.shape, f.endLast(end), s.tx.xid, end)
 		}
-		shape.touched, shape.split = false, false
-		s.builds.give(&shape.framer)
 	}
-	s.tx.touched = s.tx.touched[:0]
-	s.tx.open = false
+	s.tx.end()
 	s.Advance(end)
 }
 
