@@ -1,17 +1,19 @@
 -- Functions that the triggers run. Part of install.sql, which see.
 
--- ring wakes the reader at commit if it sleeps, as relay/outbox/doc.go describes. It may not fail: it runs within COMMIT.
+-- ring wakes the reader at commit if it sleeps, as relay/outbox/doc.go describes. It may not fail: it runs within COMMIT. What
+-- can go wrong is that the server has no room for another lock, and then whoever writes fails without it, too: a transaction
+-- id is a lock. To catch that would cost each commit a subtransaction.
 -- A transaction that has notified can't be prepared, so where the server allows that, the argument has to insist.
 create or replace function relay.ring() returns trigger language plpgsql as $$
 begin
-    if not pg_catalog.pg_try_advisory_xact_lock_shared(1885827685, 1)
-        and (tg_argv[0] operator(pg_catalog.=) 'on' or pg_catalog.current_setting('max_prepared_transactions') operator(pg_catalog.=) '0')
+    if pg_catalog.pg_try_advisory_xact_lock_shared(1885827685, 1) then
+        return null;
+    end if;
+    if (tg_argv[0] operator(pg_catalog.=) 'on' or pg_catalog.current_setting('max_prepared_transactions') operator(pg_catalog.=) '0')
         and pg_catalog.pg_notification_queue_usage() operator(pg_catalog.<) 0.5 then
         perform pg_catalog.pg_notify('pgrelay', '');
     end if;
     return null;
-exception when others then
-    return null; -- the reader finds the change when it looks next
 end
 $$;
 
@@ -124,8 +126,10 @@ begin
             olds := array(select (o.*)::text from old_rows o limit 129);
             news := array(select (n.*)::text from new_rows n limit 129);
         end if;
-        if olds is not null and tg_argv[1] <> '' and cardinality(news) <= 128 then
-            select coalesce(array_agg(u.o), '{}'), coalesce(array_agg(u.n), '{}') into olds, news from unnest(olds, news) u(o, n) where u.o <> u.n;
+        if olds is not null then
+            if tg_argv[1] <> '' and cardinality(news) <= 128 then
+                select coalesce(array_agg(u.o), '{}'), coalesce(array_agg(u.n), '{}') into olds, news from unnest(olds, news) u(o, n) where u.o <> u.n;
+            end if;
         end if;
         k := cardinality(coalesce(news, olds));
         if k <> 1 then
