@@ -57,9 +57,14 @@ func (k *catalog) readCaptured(ctx context.Context, conn *pgx.Conn) error {
 		})
 	}
 	var pg *pgconn.PgError
-	if errors.As(err, &pg) && pg.Code == "42501" {
-		return &Problem{What: fmt.Sprintf("role %q may not read which tables are captured by triggers", k.role),
-			Remedy: fmt.Sprintf("select relay.grant_reader(%s);", relay.Literal(k.role))}
+	if errors.As(err, &pg) {
+		switch pg.Code {
+		case "42501": // insufficient_privilege
+			return &Problem{What: fmt.Sprintf("role %q may not read which tables are captured by triggers", k.role),
+				Remedy: fmt.Sprintf("select relay.grant_reader(%s);", relay.Literal(k.role))}
+		case "42703", "42883": // undefined_column, undefined_function
+			return &Problem{What: "schema relay was made by another version of the trigger scripts", Remedy: "psql -f triggers/install.sql"}
+		}
 	}
 	if err != nil {
 		return fmt.Errorf("read which tables are captured by triggers: %w", err)

@@ -37,8 +37,8 @@ with recursive root as (
      where i.indrelid = t.oid and i.indisunique and i.indisvalid and i.indislive and i.indpred is null and i.indexprs is null),
     (select pg_catalog.string_agg(pg_catalog.concat_ws(':', g.tgname, g.tgenabled, g.tgfoid, g.xmin::text), ' ' order by g.tgname)
      from pg_catalog.pg_trigger g where g.tgrelid = t.oid and g.tgname ~ '^!relay_'),
-    (select c.relfilenode from pg_catalog.pg_trigger g where g.tgrelid = t.oid and g.tgname = '!relay_row'
-       and not exists (select from pg_catalog.pg_trigger s where s.tgrelid = t.oid and s.tgname = '!relay_truncate'))) as text
+    case when exists (select from pg_catalog.pg_trigger g where g.tgrelid = t.oid and g.tgname ~ '^!relay_row')
+      and not exists (select from pg_catalog.pg_trigger s where s.tgrelid = t.oid and s.tgname = '!relay_truncate') then c.relfilenode end) as text
   from tree t join pg_catalog.pg_class c on c.oid = t.oid join pg_catalog.pg_namespace n on n.oid = c.relnamespace
 ), used(root, type) as (
   select t.root, a.atttypid from tree t

@@ -10,6 +10,7 @@ import (
 
 	"pgrelay/relay"
 	"pgrelay/relay/pgserver"
+	"pgrelay/triggers"
 )
 
 // The fingerprint of a table, its relation's own, and whether columns alone were added, after each statement in turn.
@@ -257,4 +258,35 @@ func columns(n int) string {
 		list[i] = fmt.Sprintf("c%d text", i)
 	}
 	return strings.Join(list, ", ")
+}
+
+// TestTruncatedPartition: TRUNCATE of a partition that is younger than the capture of its root by triggers fires none of
+// these, and is found by the partition's file.
+func TestTruncatedPartition(t *testing.T) {
+	on(t, func(t *testing.T, s *pgserver.Server) {
+		create(t, s, "p")
+		execute(t, s, "p", `create table root (id int primary key) partition by range (id);
+			create table old partition of root for values from (0) to (10)`)
+		execute(t, s, "p", triggers.Install(""))
+		execute(t, s, "p", triggers.Enable(triggers.Table{Name: "public.root"}))
+		execute(t, s, "p", `create table young partition of root for values from (10) to (20); insert into root values (11)`)
+		source := discover(t, Config{DSN: s.DSN("p")}).source(t, "local").ByTrigger()
+		conn := dial(t, source.Conn)
+		look := func() (root string) {
+			in, err := source.Inspect(t.Context(), conn)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return in.Fingerprints[in.find("public.root").OID]
+		}
+		was := look()
+		execute(t, s, "p", `insert into root values (12)`)
+		if look() != was {
+			t.Error("a row changes the fingerprint")
+		}
+		execute(t, s, "p", `truncate young`)
+		if look() == was {
+			t.Error("truncating a young partition goes unseen")
+		}
+	})
 }

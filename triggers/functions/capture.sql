@@ -1,19 +1,17 @@
 -- Functions that the triggers run. Part of install.sql, which see.
 
--- ring wakes the reader at commit if it sleeps, as relay/outbox/doc.go describes. It may not fail: it runs within COMMIT. What
--- can go wrong is that the server has no room for another lock, and then whoever writes fails without it, too: a transaction
--- id is a lock. To catch that would cost each commit a subtransaction.
+-- ring wakes the reader at commit if it sleeps, as relay/outbox/doc.go describes. It may not fail: it runs within COMMIT.
 -- A transaction that has notified can't be prepared, so where the server allows that, the argument has to insist.
 create or replace function relay.ring() returns trigger language plpgsql as $$
 begin
-    if pg_catalog.pg_try_advisory_xact_lock_shared(1885827685, 1) then
-        return null;
-    end if;
-    if (tg_argv[0] operator(pg_catalog.=) 'on' or pg_catalog.current_setting('max_prepared_transactions') operator(pg_catalog.=) '0')
+    if not pg_catalog.pg_try_advisory_xact_lock_shared(1885827685, 1)
+        and (tg_argv[0] operator(pg_catalog.=) 'on' or pg_catalog.current_setting('max_prepared_transactions') operator(pg_catalog.=) '0')
         and pg_catalog.pg_notification_queue_usage() operator(pg_catalog.<) 0.5 then
         perform pg_catalog.pg_notify('pgrelay', '');
     end if;
     return null;
+exception when others then
+    return null; -- the server has no room for a lock: the reader finds the change when it looks next
 end
 $$;
 

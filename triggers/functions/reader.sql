@@ -3,7 +3,7 @@
 -- excluded_of is what was excluded of a table, or of the root that it is a partition of.
 create or replace function relay.excluded_of(relation oid) returns text[] language sql stable set search_path = pg_catalog, pg_temp as $$
     select coalesce((select k.excluded from relay.captured k
-        where k.relation in (excluded_of.relation, pg_partition_root(excluded_of.relation::regclass)) limit 1), '{}')
+        where k.relation = coalesce(pg_partition_root(excluded_of.relation::regclass), excluded_of.relation)), '{}')
 $$;
 
 -- columns_of is a table's columns as record_out prints them: name, type, and whether they are captured.
@@ -23,7 +23,7 @@ declare
     columns jsonb;
 begin
     select sum(a.xmin::text::bigint) || '/' || count(*) || coalesce((select k.excluded::text from relay.captured k
-            where k.relation in (note_layout.relation, pg_partition_root(note_layout.relation::regclass)) limit 1), '{}')
+            where k.relation = coalesce(pg_partition_root(note_layout.relation::regclass), note_layout.relation)), '{}')
         into now_ from pg_attribute a where a.attrelid = note_layout.relation and a.attnum > 0 and not a.attisdropped;
     select l.stamp into known from relay.layout l where l.relation = note_layout.relation order by l.n desc limit 1;
     if now_ is not distinct from known then
