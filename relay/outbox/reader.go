@@ -58,10 +58,11 @@ func (r *Reader) Fence() relay.LSN {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	n := r.next
-	if r.looking {
+	if r.looking { // what it records may not hold everything
 		n++
 	}
-	r.fence = max(r.fence, n)
+	n = max(n, r.fence) // the next look takes that number where one before it has found nothing
+	r.fence = n
 	if r.wakeUp != nil {
 		r.wakeUp()
 	}

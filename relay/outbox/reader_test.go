@@ -21,3 +21,35 @@ func TestChangesArrive(t *testing.T) {
 			"T a")
 	})
 }
+
+// TestFence: a fence is the number of a look that begins after it was asked for, whatever the looks before have found.
+func TestFence(t *testing.T) {
+	r := &Reader{next: 13}
+	look := func(during func(), found bool) (n int64) {
+		n, always := r.begin()
+		during()
+		if found || always {
+			r.recorded(n)
+		}
+		r.end()
+		return n
+	}
+	check := func(fence int64) {
+		t.Helper()
+		if got := r.Fence(); got != wholly(fence) {
+			t.Errorf("got a fence of %x, want delivery %d", uint64(got), fence)
+		}
+	}
+	look(func() { check(14) }, false)
+	check(14) // not 13, which nothing bears
+	if n := look(func() { check(15) }, false); n != 14 {
+		t.Errorf("got delivery %d, want 14", n)
+	}
+	if n := look(func() { check(16) }, false); n != 15 {
+		t.Errorf("got delivery %d, want 15", n)
+	}
+	if n := look(func() {}, true); n != 16 {
+		t.Errorf("got delivery %d, want 16", n)
+	}
+	check(17)
+}
