@@ -51,7 +51,7 @@ func run(t *testing.T, url string, dsn string, o options) {
 	t.Helper()
 	o.setDefaults()
 	t.Logf("PGRELAY_ORACLE_SEED=%d", o.Seed)
-	ctx, cancel := context.WithTimeout(t.Context(), o.Duration+settling)
+	ctx, cancel := context.WithTimeout(t.Context(), longest*o.Duration+settling)
 	defer cancel()
 	visitors := make([]*visitor, o.Clients)
 	for i := range visitors {
@@ -83,9 +83,18 @@ func act(ctx context.Context, dsn string, o options, visitors []*visitor, wrote 
 	stop := make(chan struct{})
 	end := sync.OnceFunc(func() { close(stop) })
 	defer end()
-	timer := time.AfterFunc(o.Duration, end)
-	defer timer.Stop()
 	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error {
+		defer end()
+		for began := time.Now(); time.Since(began) < o.Duration || tame(total(visitors)) && time.Since(began) < longest*o.Duration; {
+			select {
+			case <-stop:
+				return nil
+			case <-time.After(o.Duration / 20):
+			}
+		}
+		return nil
+	})
 	context.AfterFunc(ctx, end) // the first error ends it for all
 	for _, w := range writers {
 		group.Go(func() error { return w.run(ctx, stop) })
@@ -163,9 +172,24 @@ func names(columns []wire.Column) []string {
 	return out
 }
 
-// report sums up what the visitors went through, and fails where a run was too tame to show anything.
+// longest is how many times its Duration a run may take that was too tame until then.
+const longest = 4
+
+// tame tells that a run shows nothing: it resumed nothing, shared nothing, or cut no transaction in two.
+func tame(s client.Stats) bool { return s.Resumed == 0 || s.Shared == 0 || s.Abandoned == 0 }
+
+// report says what the visitors went through.
 func report(t *testing.T, visitors []*visitor) {
 	t.Helper()
+	sum := total(visitors)
+	t.Logf("%+v", sum)
+	if tame(sum) {
+		t.Error("the run resumed nothing, shared nothing, or cut no transaction in two: too tame")
+	}
+}
+
+// total sums up what the visitors went through.
+func total(visitors []*visitor) client.Stats {
 	sum := client.Stats{Reasons: map[string]int{}}
 	for _, v := range visitors {
 		s := v.mirror.Stats()
@@ -185,8 +209,5 @@ func report(t *testing.T, visitors []*visitor) {
 		sum.Changes += s.Changes
 		sum.Abandoned += s.Abandoned
 	}
-	t.Logf("%+v", sum)
-	if sum.Resumed == 0 || sum.Shared == 0 || sum.Abandoned == 0 {
-		t.Error("the run resumed nothing, shared nothing, or cut no transaction in two: too tame")
-	}
+	return sum
 }
