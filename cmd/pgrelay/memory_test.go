@@ -127,6 +127,37 @@ func (f *frames) next() ([]byte, error) {
 	}
 }
 
+// liveMirror is a strict client that has all rows of one table.
+func liveMirror(ctx context.Context, t *testing.T, url, table string, o client.Options) (m *client.Mirror, id uint64) {
+	t.Helper()
+	o.Strict = true
+	m = client.NewMirror(client.Hooks{})
+	id, err := m.Subscribe(client.Subscription{Table: table})
+	if err == nil {
+		err = m.Connect(ctx, url, o)
+	}
+	if err == nil {
+		err = m.Await(ctx, func(m *client.Mirror) bool { return m.Live(id) })
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(m.Drop)
+	return m, id
+}
+
+// awaitN returns when the mirror's row of that key has this n.
+func awaitN(ctx context.Context, t *testing.T, m *client.Mirror, id uint64, key, n int) {
+	t.Helper()
+	want := json.RawMessage(strconv.Itoa(n))
+	if err := m.Await(ctx, func(m *client.Mirror) bool {
+		row, ok := m.Find(id, client.Row{"id": json.RawMessage(strconv.Itoa(key))})
+		return ok && bytes.Equal(row["n"], want)
+	}); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func kind(message []byte) string {
 	rest, _ := bytes.CutPrefix(message, []byte(`{"type":"`))
 	name, _, _ := bytes.Cut(rest, []byte(`"`))
@@ -201,26 +232,9 @@ func TestStalledClients(t *testing.T) {
 		insert into web_socket_event_system_events.rules (name, relation, roles) values ('wide', 'public.wide', '{anon}')`)
 	relay := startServe(t, binary(t), dsn, "127.0.0.1:0", "--heartbeat", "3m", "--log-level", "warn",
 		"--journal-bytes", strconv.Itoa(16<<20), "--frame-bytes", strconv.Itoa(8<<20))
-	connect := func(o client.Options) (*client.Mirror, uint64) {
-		t.Helper()
-		o.Strict = true
-		m := client.NewMirror(client.Hooks{})
-		id, err := m.Subscribe(client.Subscription{Table: "public.wide"})
-		if err == nil {
-			err = m.Connect(ctx, relay.url, o)
-		}
-		if err == nil {
-			err = m.Await(ctx, func(m *client.Mirror) bool { return m.Live(id) })
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(m.Drop)
-		return m, id
-	}
-	resynced, one := connect(client.Options{})
-	closed, _ := connect(client.Options{Lagged: wire.LaggedClose})
-	brisk, id := connect(client.Options{})
+	resynced, one := liveMirror(ctx, t, relay.url, "public.wide", client.Options{})
+	closed, _ := liveMirror(ctx, t, relay.url, "public.wide", client.Options{Lagged: wire.LaggedClose})
+	brisk, id := liveMirror(ctx, t, relay.url, "public.wide", client.Options{})
 	resynced.Conn().Stall()
 	closed.Conn().Stall()
 	idle := relay.resident(t, "VmRSS")
@@ -231,13 +245,7 @@ func TestStalledClients(t *testing.T) {
 			t.Fatal(err)
 		}
 		began := time.Now()
-		want := json.RawMessage(strconv.Itoa(n + 1))
-		if err := brisk.Await(ctx, func(m *client.Mirror) bool {
-			row, ok := m.Find(id, client.Row{"id": json.RawMessage("500")})
-			return ok && bytes.Equal(row["n"], want)
-		}); err != nil {
-			t.Fatal(err)
-		}
+		awaitN(ctx, t, brisk, id, 500, n+1)
 		slowest = max(slowest, time.Since(began))
 	}
 	high := relay.resident(t, "VmHWM")

@@ -294,6 +294,13 @@ func (s *sink) await(t *testing.T, done func() bool) {
 	}
 }
 
+// position is the last one that was handed over.
+func (s *sink) position() relay.LSN {
+	s.Lock()
+	defer s.Unlock()
+	return s.end
+}
+
 // passed waits until the reader has handed over everything that is committed now.
 func (s *sink) passed(t *testing.T, r *Reader) {
 	t.Helper()

@@ -139,16 +139,14 @@ func TestWindow(t *testing.T) {
 		cfg.RetainBytes, cfg.tendEvery = 1<<20, time.Millisecond
 		r, stop := d.start(cfg, s)
 		s.names.set(d.table("public.a", "id bigserial primary key, n text"), "a")
-		begin := s.end
+		begin := s.position()
 		d.exec(`insert into a (n) values ('old')`)
 		s.passed(t, r)
 		for scan[int64](d, `select generation from relay.state`) < 6 {
 			d.exec(`insert into a (n) select repeat('x', 1000) from generate_series(1, 100)`)
 			s.passed(t, r)
 		}
-		s.Lock()
-		middle := s.end
-		s.Unlock()
+		middle := s.position()
 		d.exec(`insert into a (n) values ('new')`)
 		s.passed(t, r)
 		_ = stop()
