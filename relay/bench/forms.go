@@ -120,15 +120,15 @@ func (l logical) close() error {
 		return err
 	}
 	ctx := context.Background()
-	conn, err := pgx.Connect(ctx, l.dsn)
+	d, err := connect(ctx, l.dsn)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = conn.Close(ctx) }()
+	defer d.close()
 	// A session of the relay's may be about to end.
 	for {
 		var active bool
-		err := conn.QueryRow(ctx, `select coalesce(bool_or(active), false) from pg_catalog.pg_replication_slots`).Scan(&active)
+		err := d.conn.QueryRow(ctx, `select coalesce(bool_or(active), false) from pg_catalog.pg_replication_slots`).Scan(&active)
 		if err != nil {
 			return err
 		}
@@ -136,8 +136,7 @@ func (l logical) close() error {
 			break
 		}
 	}
-	_, err = conn.Exec(ctx, `select pg_catalog.pg_drop_replication_slot(slot_name) from pg_catalog.pg_replication_slots`)
-	return err
+	return d.exec(ctx, `select pg_catalog.pg_drop_replication_slot(slot_name) from pg_catalog.pg_replication_slots`)
 }
 
 // notifications counts what a LISTEN brings.

@@ -88,15 +88,15 @@ func Writers(ctx context.Context, c WritersConfig) (*WritersReport, error) {
 
 // prepare makes the databases.
 func (w *writers) prepare(ctx context.Context) error {
-	conn, err := pgx.Connect(ctx, w.config.DSN("postgres"))
+	server, err := connect(ctx, w.config.DSN("postgres"))
 	if err != nil {
-		return fmt.Errorf("connect to the server: %w", err)
+		return err
 	}
-	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
-	w.report.Machine = machine(conn.PgConn().ParameterStatus("server_version"))
+	defer server.close()
+	w.report.Machine = machine(server.conn.PgConn().ParameterStatus("server_version"))
 	for _, f := range forms {
 		w.report.Forms = append(w.report.Forms, f.name)
-		if _, err := conn.Exec(ctx, "create database "+pgx.Identifier{f.database}.Sanitize()); err != nil {
+		if err := server.exec(ctx, "create database "+pgx.Identifier{f.database}.Sanitize()); err != nil {
 			return fmt.Errorf("create database %s: %w", f.database, err)
 		}
 		d, err := open(ctx, w.config.DSN(f.database))

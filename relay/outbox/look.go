@@ -53,10 +53,11 @@ func (r *Reader) look(ctx context.Context, d *deliverer, first ...string) (found
 	if err != nil {
 		return false, err
 	}
-	if !found {
-		d.place = 0
+	transactions := 0
+	if found {
+		transactions = d.place
 	}
-	r.pace.note(time.Now(), d.place)
+	r.pace.note(time.Now(), transactions)
 	return found, bell
 }
 

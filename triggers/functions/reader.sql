@@ -22,8 +22,7 @@ declare
     known text;
     columns jsonb;
 begin
-    select sum(a.xmin::text::bigint) || '/' || count(*) || coalesce((select k.excluded::text from relay.captured k
-            where k.relation = coalesce(pg_partition_root(note_layout.relation::regclass), note_layout.relation)), '{}')
+    select sum(a.xmin::text::bigint) || '/' || count(*) || relay.excluded_of(relation)::text
         into now_ from pg_attribute a where a.attrelid = note_layout.relation and a.attnum > 0 and not a.attisdropped;
     select l.stamp into known from relay.layout l where l.relation = note_layout.relation order by l.n desc limit 1;
     if now_ is not distinct from known then
