@@ -217,11 +217,12 @@ func (c *Outbox) open() *outbox.Reader {
 	return c.reader
 }
 
-// Snapshot runs a load by reading the shape's rows. What the reader has handed over, a later snapshot sees: both are
+// Snapshot runs a load by reading the shape's rows; meanwhile the outbox keeps what it has to go on with. What the reader has handed over, a later snapshot sees: both are
 // asked of the same server, and the reader's own snapshot came first.
 func (c *Outbox) Snapshot(load *hub.Load) {
 	c.snapshot(load, func(ctx context.Context, conn *pgx.Conn) (j joint, dirty bool, err error) {
 		reader := c.open()
+		defer reader.Keep()()
 		if err := load.Register(func() {}); err != nil {
 			return j, false, err
 		}

@@ -23,7 +23,7 @@ func Open(ctx context.Context, cfg Config) (*Reader, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &Reader{cfg: cfg, layouts: layouts{}}
+	r := &Reader{cfg: cfg, layouts: layouts{}, kept: map[int64]int{}}
 	conf := cfg.Conn.Copy()
 	conf.OnNotification = func(*pgconn.PgConn, *pgconn.Notification) { r.rung.Store(true) }
 	if r.conn, err = pgx.ConnectConfig(ctx, conf); err != nil {

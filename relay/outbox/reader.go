@@ -12,8 +12,8 @@ import (
 	"pgrelay/relay"
 )
 
-// Reader reads the outbox of one database, as the only one that does. Run is called once; Fence, Window and Close from any
-// goroutine.
+// Reader reads the outbox of one database, as the only one that does. Run is called once; Fence, Window,
+// Keep, Replay and Close from any goroutine.
 type Reader struct {
 	// Epoch tells apart what the positions of one reader and of another mean; it belongs into the source's identity.
 	Epoch int64
@@ -35,15 +35,18 @@ type Reader struct {
 
 	rung atomic.Bool // a notification came
 
-	mu       sync.Mutex
-	base     relay.LSN
-	last     relay.LSN
-	next     int64 // the next delivery's number
-	looking  bool  // a look is under way, which may record it
-	fence    int64 // the delivery that has to be recorded also if it is empty; 0 for none
-	wakeUp   context.CancelFunc
-	closing  sync.Once
-	closeErr error
+	mu      sync.Mutex
+	base    relay.LSN
+	last    relay.LSN
+	next    int64 // the next delivery's number
+	looking bool  // a look is under way, which may record it
+	fence   int64 // the delivery that has to be recorded also if it is empty; 0 for none
+	wakeUp  context.CancelFunc
+	// What is kept is what the generations are of that Keep was called in, and how often.
+	generation int64
+	kept       map[int64]int
+	closing    sync.Once
+	closeErr   error
 }
 
 // Window returns the positions between which one can go on: from start on, and up to the last delivery that was recorded.

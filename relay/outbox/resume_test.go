@@ -179,6 +179,49 @@ func TestWindow(t *testing.T) {
 	})
 }
 
+// TestKeep: what is kept outlives the window, as far as half of the budget goes.
+func TestKeep(t *testing.T) {
+	on(t, rung, func(t *testing.T, d *db) {
+		s := newSink()
+		cfg := d.config()
+		cfg.RetainBytes, cfg.tendEvery = 1<<20, time.Millisecond
+		d.exec(`update relay.state set budget = 16 << 20`)
+		d.table("public.a", "id bigserial primary key, n text")
+		r, _ := d.start(cfg, s)
+		s.passed(t, r)
+		size := func() int64 {
+			return scan[int64](d, `select sum(pg_total_relation_size(format('relay.outbox_%s', k)))::int8 from generate_series(0, 2) k`)
+		}
+		write := func() {
+			d.exec(`insert into a (n) select repeat('x', 1000) from generate_series(1, 100)`)
+			s.passed(t, r)
+		}
+		release := r.Keep()
+		kept := s.position()
+		for size() < 6<<20 {
+			write()
+		}
+		if start, _ := r.Window(); start > kept {
+			t.Errorf("the window begins at %x, after %x, which is kept", start, kept)
+		}
+		again := newSink()
+		if err := r.Replay(t.Context(), kept, 0, again); err != nil {
+			t.Errorf("what is kept can't be replayed: %v", err)
+		}
+		for start := relay.LSN(0); start <= kept; start, _ = r.Window() { // half of the budget is 8 MiB
+			if got := size(); got > 10<<20 {
+				t.Fatalf("the outbox has %d bytes, of a budget of 16 MiB", got)
+			}
+			write()
+		}
+		release()
+		release()
+		for size() > 2<<20 {
+			write()
+		}
+	})
+}
+
 // TestTurnWaitsForNobody: a transaction that wrote to the table which would be emptied keeps it from being so, and nobody waits.
 func TestTurnWaitsForNobody(t *testing.T) {
 	on(t, rung, func(t *testing.T, d *db) {
