@@ -69,14 +69,14 @@ func (s *Source) announce(shape *Shape, first int) {
 	s.frames.add(shape, entry{frame: s.frames.keep(shape.schema(first))})
 	s.markDirty(shape)
 	if shape.touched > 0 {
-		s.tx.frame(shape).begin(s.tx.head)
+		s.tx.frame(shape).begin(s.tx.opening())
 	}
 }
 
 // schema is the message that tells of the columns from first on.
 func (s *Shape) schema(first int) []byte {
 	r := s.set.relation
-	b := append(make([]byte, headerRoom, 512), `{"type":"schema","shape":"`+s.Name+`","columns":[`...)
+	b := append(make([]byte, headerRoom, 512), `{"type":"schema","shape":"`+s.Name()+`","columns":[`...)
 	for i, c := range s.set.columns {
 		if i > 0 {
 			b = append(b, ',')

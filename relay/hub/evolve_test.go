@@ -41,7 +41,7 @@ func TestOldColumnIsNotFilled(t *testing.T) {
 	before := narrow()
 	before.Highest = 3 // the source's table has note already
 	s := fed(before, relation())
-	reader := NewReader(s)
+	reader := NewReader(s, 0)
 	st := reader.Attach(s.Shape(before, whole(false)))
 	check(t, pull(t, reader), "live")
 	s.SetRelations([]*relay.Relation{noted()}, 200)
@@ -55,7 +55,7 @@ func TestOldColumnIsNotFilled(t *testing.T) {
 func TestRewrittenColumnIsNotFilled(t *testing.T) {
 	s := newTestSource(narrow())
 	was := s.Relation("shop.orders")
-	reader := NewReader(s)
+	reader := NewReader(s, 0)
 	st := reader.Attach(s.Shape(was, whole(false)))
 	check(t, pull(t, reader), "live")
 	r := noted()
@@ -71,7 +71,7 @@ func TestRewrittenColumnIsNotFilled(t *testing.T) {
 func TestLateLookDoesNotFill(t *testing.T) {
 	before := narrow()
 	s := newTestSource(before)
-	reader := NewReader(s)
+	reader := NewReader(s, 0)
 	st := reader.Attach(s.Shape(before, whole(false)))
 	check(t, pull(t, reader), "live")
 	s.Lock()
@@ -96,7 +96,7 @@ func TestLateLookDoesNotFill(t *testing.T) {
 func TestCursorBehindAChange(t *testing.T) {
 	r := relation()
 	s := newTestSource(r)
-	reader := NewReader(s)
+	reader := NewReader(s, 0)
 	st := reader.Attach(s.Shape(r, whole(true)))
 	st.Snapshot(func() {}).Finish(&Visibility{XMin: 1, XMax: 1}, 100, nil)
 	check(t, pull(t, reader), "live")
@@ -120,7 +120,7 @@ func TestCursorBehindAChange(t *testing.T) {
 func TestCursorOfAnotherLife(t *testing.T) {
 	r := relation()
 	s := newTestSource(r)
-	reader := NewReader(s)
+	reader := NewReader(s, 0)
 	st := reader.Attach(s.Shape(r, whole(true)))
 	st.Snapshot(func() {}).Finish(&Visibility{XMin: 1, XMax: 1}, 100, nil)
 	write(t, s, 7, 200, func() error { return s.Row('I', table, nil, tuple("1", "open", nil)) })
@@ -146,7 +146,7 @@ func TestCursorOfAnotherLife(t *testing.T) {
 func TestNewcomerAfterGrowth(t *testing.T) {
 	before := narrow()
 	s := newTestSource(before)
-	a, b := NewReader(s), NewReader(s)
+	a, b := NewReader(s, 0), NewReader(s, 0)
 	spec := whole(true)
 	load := a.Attach(s.Shape(before, spec)).Snapshot(func() {})
 	encoder, _, _ := load.RowEncoder()
@@ -185,7 +185,7 @@ func TestNewcomerAfterGrowth(t *testing.T) {
 func TestGrowthInABrokenTransaction(t *testing.T) {
 	before := narrow()
 	s := newTestSource(before)
-	reader := NewReader(s)
+	reader := NewReader(s, 0)
 	st := reader.Attach(s.Shape(before, whole(false)))
 	check(t, pull(t, reader), "live")
 	s.Lock()
@@ -223,7 +223,7 @@ func TestRetire(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			r := relation()
 			s := newTestSource(r)
-			reader := NewReader(s)
+			reader := NewReader(s, 0)
 			st := reader.Attach(s.Shape(r, whole(false)))
 			check(t, pull(t, reader), "live")
 			s.Retire(c.next)

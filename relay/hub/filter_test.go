@@ -54,7 +54,7 @@ func TestFilteredChanges(t *testing.T) {
 		t.Run(where, func(t *testing.T) {
 			r := full()
 			s := newTestSource(r)
-			reader := NewReader(s)
+			reader := NewReader(s, 0)
 			shape := s.Shape(r, spec(t, r, where))
 			reader.Attach(shape)
 			check(t, pull(t, reader), "live")
@@ -99,7 +99,7 @@ func TestFilteredChanges(t *testing.T) {
 func TestFilterOnTheKey(t *testing.T) {
 	r := relation()
 	s := newTestSource(r)
-	reader := NewReader(s)
+	reader := NewReader(s, 0)
 	reader.Attach(s.Shape(r, spec(t, r, `id = 1 or id = 2`)))
 	check(t, pull(t, reader), "live")
 	write(t, s, 7, 200, func() error {
@@ -122,7 +122,7 @@ func TestARowThatIsNotKnownWhole(t *testing.T) {
 	r := relation()
 	r.Leaves[0].Key = []string{"id", "status"}
 	s := newTestSource(r)
-	reader, others := NewReader(s), NewReader(s)
+	reader, others := NewReader(s, 0), NewReader(s, 0)
 	st := reader.Attach(s.Shape(r, spec(t, r, `status = 'open'`)))
 	others.Attach(s.Shape(r, plain))
 	pull(t, reader)
@@ -140,7 +140,7 @@ func TestReplayOfAFilteredShape(t *testing.T) {
 	r := full()
 	s := newTestSource(r)
 	shape := s.Shape(r, spec(t, r, `status = 'open'`))
-	st := NewReader(s).Attach(shape)
+	st := NewReader(s, 0).Attach(shape)
 	load, replay := st.Resume(100, func() {})
 	replay.Begin(7, 1_795_490_000_000_000)
 	for _, err := range []error{
@@ -173,7 +173,7 @@ func TestSnapshotOfAFilteredShape(t *testing.T) {
 	s := newTestSource(r)
 	of := spec(t, r, `status = 'open' and length(note) <> 2`)
 	of.Columns, of.All = []string{"status"}, false
-	load := NewReader(s).Attach(s.Shape(r, of)).Snapshot(func() {})
+	load := NewReader(s, 0).Attach(s.Shape(r, of)).Snapshot(func() {})
 	condition, args := load.Condition(3)
 	if want := `((status operator(pg_catalog.=) $3::text))`; condition != want || !slices.Equal(args, []string{"open"}) {
 		t.Errorf("got %s with %q, want %s with open", condition, args, want)
@@ -235,7 +235,7 @@ func benchmarkMatch(b *testing.B, shapes int, touched func(i int) int) {
 func TestIdentityOfAnotherTime(t *testing.T) {
 	r := full()
 	s := newTestSource(r)
-	reader := NewReader(s)
+	reader := NewReader(s, 0)
 	st := reader.Attach(s.Shape(r, spec(t, r, `status is null`)))
 	pull(t, reader)
 	columns := layoutOf(r)

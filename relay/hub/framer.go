@@ -75,7 +75,8 @@ func (f *label) appendCursor(dst []byte, lsn relay.LSN) []byte {
 type transaction struct {
 	open bool
 	xid  uint64
-	// head is the rest of a frame's beginning: commit time, id, and the bracket of the changes.
+	at   int64 // its commit time in Unix microseconds
+	// head is the rest of a frame's beginning: commit time, id, and the bracket of the changes; empty until a frame needs it.
 	head []byte
 	// touched are the shapes that it has changes for. What lies behind them is kept for the buffers.
 	touched []touched
@@ -88,11 +89,17 @@ type touched struct {
 }
 
 func (t *transaction) begin(xid uint64, at int64) {
-	t.open, t.xid = true, xid
-	t.head = appendTime(t.head[:0], at)
-	t.head = append(t.head, `","tx":"`...)
-	t.head = appendUint(t.head, xid)
-	t.head = append(t.head, `","changes":[`...)
+	t.open, t.xid, t.at, t.head = true, xid, at, t.head[:0]
+}
+
+func (t *transaction) opening() []byte {
+	if len(t.head) == 0 {
+		t.head = appendTime(t.head, t.at)
+		t.head = append(t.head, `","tx":"`...)
+		t.head = appendUint(t.head, t.xid)
+		t.head = append(t.head, `","changes":[`...)
+	}
+	return t.head
 }
 
 // frame is the shape's open frame, begun where it has none.
@@ -108,7 +115,7 @@ func (t *transaction) frame(s *Shape) *framer {
 	s.touched = len(t.touched)
 	f := &t.touched[s.touched-1]
 	f.shape, f.label, f.part = s, s.label, 0
-	f.begin(t.head)
+	f.begin(t.opening())
 	return &f.framer
 }
 

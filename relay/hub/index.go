@@ -12,7 +12,7 @@ import (
 type index struct {
 	column int
 	// A hash has the first of its shapes in one, so that the common case takes little memory, and the others in more.
-	one  map[uint64]*Shape
+	one  slots
 	more map[uint64][]*Shape
 }
 
@@ -20,8 +20,8 @@ var seed = maphash.MakeSeed()
 
 func (i *index) add(value string, s *Shape) {
 	h := maphash.String(seed, value)
-	if i.one[h] == nil {
-		i.one[h] = s
+	if i.one.get(h) == nil {
+		i.one.set(h, s)
 		return
 	}
 	i.more[h] = append(i.more[h], s)
@@ -33,13 +33,13 @@ func (i *index) remove(value string, s *Shape) {
 	last := len(more) - 1
 	at := slices.Index(more, s)
 	switch {
-	case at < 0 && i.one[h] != s:
+	case at < 0 && i.one.get(h) != s:
 		return
 	case last < 0:
-		delete(i.one, h)
+		i.one.remove(h)
 		return
 	case at < 0:
-		i.one[h] = more[last]
+		i.one.set(h, more[last])
 	default:
 		more[at] = more[last]
 	}
@@ -53,7 +53,7 @@ func (i *index) remove(value string, s *Shape) {
 // load counts the shapes under a value.
 func (i *index) load(value string) int {
 	h := maphash.String(seed, value)
-	if i.one[h] == nil {
+	if i.one.get(h) == nil {
 		return 0
 	}
 	return 1 + len(i.more[h])
@@ -62,7 +62,7 @@ func (i *index) load(value string) int {
 // find returns the shapes under a text: the first, nil where there is none, and the others.
 func (i *index) find(text []byte) (one *Shape, more []*Shape) {
 	h := maphash.Bytes(seed, text)
-	if one = i.one[h]; one != nil && len(i.more) > 0 {
+	if one = i.one.get(h); one != nil && len(i.more) > 0 {
 		more = i.more[h]
 	}
 	return one, more
@@ -120,7 +120,7 @@ func (p *published) index(column int) *index {
 	if at := slices.IndexFunc(p.indexes, func(i *index) bool { return i.column == column }); at >= 0 {
 		return p.indexes[at]
 	}
-	i := &index{column: column, one: map[uint64]*Shape{}, more: map[uint64][]*Shape{}}
+	i := &index{column: column, more: map[uint64][]*Shape{}}
 	p.indexes = append(p.indexes, i)
 	return i
 }
@@ -139,7 +139,7 @@ func (p *published) leave(s *Shape) {
 				i.remove(v, s)
 			}
 		}
-		p.indexes = slices.DeleteFunc(p.indexes, func(i *index) bool { return len(i.one) == 0 })
+		p.indexes = slices.DeleteFunc(p.indexes, func(i *index) bool { return i.one.used == 0 })
 	}
 }
 

@@ -17,7 +17,7 @@ func TestAttachedWithinATransaction(t *testing.T) {
 	for _, shared := range []bool{false, true} {
 		r := relation()
 		s := newTestSource(r)
-		reader, other := NewReader(s), NewReader(s)
+		reader, other := NewReader(s, 0), NewReader(s, 0)
 		if shared { // somebody holds the shape, so that the transaction has frames of it
 			other.Attach(s.Shape(r, plain))
 			check(t, pull(t, other), "live")
@@ -59,7 +59,7 @@ func TestUnchangedKey(t *testing.T) {
 	r.Key = []int{0, 1}
 	r.Leaves[0].Key = []string{"id", "status"}
 	s := newTestSource(r)
-	reader := NewReader(s)
+	reader := NewReader(s, 0)
 	reader.Attach(s.Shape(r, plain))
 	check(t, pull(t, reader), "live")
 	write(t, s, 7, 200, func() error {
@@ -92,7 +92,7 @@ func TestEndedShapesAreForgotten(t *testing.T) {
 		end++
 		write(t, s, uint64(end), end, func() error { return s.Row('I', table, nil, tuple("1", "a", nil)) })
 	}
-	kept, ok := s.frames.since(&shape.ring, shape.ring.gone)
+	kept, ok := s.frames.since(&shape.ring, s.frames.gone(&shape.ring))
 	bytes := 0
 	for !kept.empty() {
 		bytes += len(kept.take().frame)
@@ -126,7 +126,7 @@ func TestStalledConnection(t *testing.T) {
 		s := newTestSource(r)
 		spec := plain
 		spec.Snapshot = true
-		stalled := NewReader(s)
+		stalled := NewReader(s, 0)
 		st := stalled.Attach(s.Shape(r, spec))
 		began := time.Now()
 		if err := <-fill(t, st.Snapshot(func() {})); !errors.Is(err, ErrAbandoned) {
@@ -142,7 +142,7 @@ func TestStalledConnection(t *testing.T) {
 		}
 		stalled.Detach(st)
 
-		fast := NewReader(s)
+		fast := NewReader(s, 0)
 		slow, quick := stalled.Attach(s.Shape(r, spec)), fast.Attach(s.Shape(r, spec))
 		wake := make(chan struct{}, 1)
 		load := slow.Snapshot(func() {})
@@ -190,7 +190,7 @@ func TestReplayOfAnOpenTransaction(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.Unlock()
-	reader := NewReader(s)
+	reader := NewReader(s, 0)
 	st := reader.Attach(s.Shape(r, plain))
 	load, replay := st.Resume(100, func() {})
 	replay.Begin(7, 0)

@@ -115,7 +115,7 @@ func (l *Load) Behind() (bool, error) {
 	s := l.Shape.Source
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if l.Shape.ended != "" || l.after >= l.Shape.ring.gone {
+	if l.Shape.ended || l.after >= s.frames.gone(&l.Shape.ring) {
 		return false, nil
 	}
 	if l.set != l.Shape.set || l.Shape.owner.barrier > l.position {
@@ -344,7 +344,7 @@ func (l *Load) RowEncoder() (e *RowEncoder, r *relay.Relation, columns []int) {
 	s := l.Shape
 	r, columns = l.set.relation, slices.Clone(l.set.columns)
 	e = &RowEncoder{set: newColumnSet(r, l.set.columns), filter: s.filter, row: slices.Repeat([]relay.Value{unchanged}, len(r.Columns)),
-		open: []byte(`{"type":"snapshot","shape":"` + s.Name + `","rows":[`)}
+		open: []byte(`{"type":"snapshot","shape":"` + s.Name() + `","rows":[`)}
 	if e.filter != nil {
 		for _, c := range e.filter.Columns() {
 			if !slices.Contains(columns, c) {

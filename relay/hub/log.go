@@ -11,7 +11,7 @@ const blockRecords = 32
 // used again for other records: readers hold what they took.
 type block struct {
 	records [blockRecords]record
-	live    int // how many of them are in rings
+	live    int // how many of them are of shapes that live
 	bytes   int // of their frames
 }
 
@@ -45,8 +45,11 @@ func (f *frames) add(s *Shape, e entry) {
 	}
 	b := f.blocks[len(f.blocks)-1]
 	r := &b.records[f.seq%blockRecords]
-	r.entry, r.seq, r.shape = e, f.seq, s
-	s.ring.add(r)
+	r.entry, r.seq, r.prev = e, f.seq, s.ring.head
+	if f.has(r.prev) {
+		f.at(r.prev).next = r
+	}
+	s.ring.head = r.seq
 	b.live++
 	b.bytes += len(e.frame)
 	f.bytes += len(e.frame)
@@ -58,22 +61,21 @@ func (f *frames) add(s *Shape, e entry) {
 	}
 }
 
+// has tells that a record of a shape that lives is in the log still.
+func (f *frames) has(seq uint64) bool { return seq >= f.front*blockRecords && seq > 0 }
+
+// at returns a record that the log has.
+func (f *frames) at(seq uint64) *record {
+	return &f.blocks[seq/blockRecords-f.front].records[seq%blockRecords]
+}
+
 // next has the log go on in another block.
 func (f *frames) next() { f.seq |= blockRecords - 1 }
 
-// drop takes the records of the oldest block out of their rings. That it is several at a time lets the processor wait for
-// all their shapes at once.
-func (f *frames) drop() {
-	b := f.blocks[0]
-	for at := range b.records {
-		if r := &b.records[at]; r.shape != nil {
-			r.shape.ring.drop(r)
-		}
-	}
-	f.release(0)
-}
+// drop forgets the oldest block. It looks at none of its records nor at their shapes, which are in no cache by then.
+func (f *frames) drop() { f.release(0) }
 
-// release lets go of a block that has no records in rings.
+// release lets go of a block.
 func (f *frames) release(i uint64) {
 	f.bytes -= f.blocks[i].bytes
 	f.blocks[i] = nil
@@ -83,26 +85,46 @@ func (f *frames) release(i uint64) {
 	}
 }
 
+// first returns the ring's oldest record that the log has, nil where there is none.
+func (f *frames) first(r *ring) *record {
+	if !f.has(r.head) {
+		return nil
+	}
+	if !f.has(r.first) {
+		for r.first = r.head; f.has(f.at(r.first).prev); {
+			r.first = f.at(r.first).prev
+		}
+	}
+	return f.at(r.first)
+}
+
+// gone returns the seq of the ring's newest record that the log has dropped, 0 for none.
+func (f *frames) gone(r *ring) uint64 {
+	if first := f.first(r); first != nil {
+		return first.prev
+	}
+	return r.head
+}
+
 // since returns the ring's records after seq, which is 0, the ring's head at some time, or one of its records. ok is false
 // when some of them are gone.
 func (f *frames) since(r *ring, seq uint64) (s span, ok bool) {
 	switch {
-	case seq < r.gone:
-		return s, false
 	case seq == r.head:
 		return s, true
-	case seq == r.gone:
-		return span{r.first, r.last}, true
+	case f.has(seq):
+		return span{f.at(seq).next, f.at(r.head)}, true
+	case seq < f.gone(r):
+		return s, false
 	}
-	b := f.blocks[seq/blockRecords-f.front]
-	return span{b.records[seq%blockRecords].next.Load(), r.last}, true
+	return span{f.first(r), f.at(r.head)}, true
 }
 
-// forget takes the records of a shape that has ended out of its ring. Their memory goes with the rest of their blocks.
+// forget gives up the records of a shape that has ended. Their memory goes with the rest of their blocks.
 func (f *frames) forget(s *Shape) {
-	for r := s.ring.first; r != nil; r = r.next.Load() {
-		r.shape = nil
-		i := r.seq/blockRecords - f.front
+	for seq := s.ring.head; f.has(seq); {
+		i := seq/blockRecords - f.front
+		seq = f.at(seq).prev
 		if f.blocks[i].live--; f.blocks[i].live > 0 {
 			continue
 		}
@@ -111,5 +133,4 @@ func (f *frames) forget(s *Shape) {
 		}
 		f.release(i)
 	}
-	s.ring = ring{head: s.ring.head, gone: s.ring.head}
 }

@@ -33,8 +33,8 @@ func TestLogAgainstAList(t *testing.T) {
 				want := m.seqs[slices.Index(append([]uint64{0}, m.seqs...), m.reader):]
 				if !ok {
 					lagged++
-					if len(want) == 0 || want[0] > m.shape.ring.gone {
-						t.Fatalf("lagged at %d without need: %v, gone %d", m.reader, want, m.shape.ring.gone)
+					if len(want) == 0 || want[0] > f.gone(&m.shape.ring) {
+						t.Fatalf("lagged at %d without need: %v, gone %d", m.reader, want, f.gone(&m.shape.ring))
 					}
 					m.reader = m.shape.ring.head
 					continue
@@ -75,7 +75,7 @@ func TestLogAgainstAList(t *testing.T) {
 // TestIndexAgainstAList: shapes are found under each of their values, whatever others are found there, until they leave.
 func TestIndexAgainstAList(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
-	i := &index{one: map[uint64]*Shape{}, more: map[uint64][]*Shape{}}
+	i := &index{more: map[uint64][]*Shape{}}
 	under := map[string][]*Shape{}
 	values := []string{"", "a", "b", "a value that is longer than what is short enough to lie in a shape"}
 	for range 5000 {
@@ -99,6 +99,49 @@ func TestIndexAgainstAList(t *testing.T) {
 			}
 			if len(got) != len(under[v]) || i.load(v) != len(got) {
 				t.Fatalf("%d are found under %q, %d counted, want %d", len(got), v, i.load(v), len(under[v]))
+			}
+		}
+	}
+}
+
+// TestSlotsAgainstAMap: whatever is set and removed, a hash leads to its shape and to none after that, also where many begin
+// at one place or at the table's end.
+func TestSlotsAgainstAMap(t *testing.T) {
+	for trial := range 40 {
+		random := rand.New(rand.NewPCG(uint64(trial), 3))
+		var table slots
+		want := map[uint64]*Shape{}
+		hashes := make([]uint64, 1+random.IntN(300))
+		for i := range hashes {
+			if hashes[i] = random.Uint64(); trial%2 == 0 {
+				hashes[i] = hashes[i]<<32 | uint64(random.IntN(4)) - 2 // a few places, on both sides of the end
+			}
+		}
+		for range 3000 {
+			h := hashes[random.IntN(len(hashes))]
+			if random.IntN(2) == 0 {
+				delete(want, h)
+				table.remove(h)
+			} else {
+				want[h] = &Shape{}
+				table.set(h, want[h])
+			}
+			if h := hashes[random.IntN(len(hashes))]; table.get(h) != want[h] {
+				t.Fatalf("%x leads to another shape", h)
+			}
+		}
+		found := 0
+		for _, s := range table.list {
+			if s.shape != nil {
+				found++
+			}
+		}
+		if found != len(want) || table.used != len(want) {
+			t.Errorf("%d slots are in use, %d counted, want %d", found, table.used, len(want))
+		}
+		for _, h := range hashes {
+			if table.get(h) != want[h] {
+				t.Errorf("%x leads to another shape in the end", h)
 			}
 		}
 	}

@@ -15,15 +15,51 @@ type Sink interface {
 // Reader is one connection's place in one source. It is used by one goroutine.
 type Reader struct {
 	source  *Source
+	loop    int
 	streams []*Stream
-	// Refresh is the position before which a stream's last cursor is too old: it gets a newer one.
-	Refresh relay.LSN
+	// due are the streams that Pull looks at: those that aren't live, and those of which Due told.
+	due []*Stream
+	// refresh is the position before which a stream's last cursor is too old: it gets a newer one.
+	refresh relay.LSN
 	// Frames counts what was added to sinks.
 	Frames uint64
 }
 
-// NewReader is a connection's reader of the source.
-func NewReader(s *Source) *Reader { return &Reader{source: s} }
+// NewReader is the reader of a connection on that loop.
+func NewReader(s *Source, loop int) *Reader { return &Reader{source: s, loop: loop} }
+
+// Due says that there may be something new for a stream of the reader.
+func (r *Reader) Due(st *Stream) {
+	if !st.due {
+		st.due = true
+		r.due = append(r.due, st)
+	}
+}
+
+// Renew has streams whose last cursor is from before a position get a newer one, and tells whether any stream is due.
+func (r *Reader) Renew(before relay.LSN) bool {
+	if before != r.refresh {
+		r.refresh = before
+		for _, st := range r.streams {
+			if st.stale(before) {
+				r.Due(st)
+			}
+		}
+	}
+	return len(r.due) > 0
+}
+
+func (st *Stream) stale(before relay.LSN) bool { return st.Live && st.Cursor < before }
+
+// Lost are the streams that have come to an end by themselves, until they are detached.
+func (r *Reader) Lost() (lost []*Stream) {
+	for _, st := range r.due {
+		if st.ended() {
+			lost = append(lost, st)
+		}
+	}
+	return lost
+}
 
 // Stream is a connection's stream of one shape.
 type Stream struct {
@@ -45,6 +81,7 @@ type Stream struct {
 	fence   relay.LSN
 	fenced  bool
 	partial bool
+	due     bool
 	view    span // during Pull: what the ring has
 	// What the source was in when the stream was attached.
 	position relay.LSN
@@ -61,12 +98,17 @@ func (r *Reader) Attach(shape *Shape) *Stream {
 		st.open, st.skip = s.tx.xid, s.tx.xid
 	}
 	r.streams = append(r.streams, st)
+	r.Due(st)
 	return st
 }
 
 // Detach ends a stream.
 func (r *Reader) Detach(st *Stream) {
-	r.streams = slices.DeleteFunc(r.streams, func(o *Stream) bool { return o == st })
+	is := func(o *Stream) bool { return o == st }
+	r.streams = slices.DeleteFunc(r.streams, is)
+	if st.due {
+		r.due = slices.DeleteFunc(r.due, is)
+	}
 	if st.load != nil {
 		st.load.leave()
 	}
@@ -120,7 +162,7 @@ func (s *Source) Since(shape *Shape, cursor string) (position relay.LSN, ok bool
 // Pull adds what is due to sink, up to about limit bytes, and tells whether there is more at hand. Streams
 // that have come to an end have Lost or Err set afterwards.
 func (r *Reader) Pull(sink Sink, limit int) (more bool) {
-	for _, st := range r.streams {
+	for _, st := range r.due {
 		if st.load != nil && !st.ended() {
 			r.Frames += st.pullLoad(sink, limit)
 			if sink.Len() >= limit {
@@ -130,10 +172,18 @@ func (r *Reader) Pull(sink Sink, limit int) (more bool) {
 	}
 	position := r.look()
 	more = r.pullLive(sink, limit) || r.pullJoining(sink, limit, position)
-	for _, st := range r.streams {
+	r.due = slices.DeleteFunc(r.due, func(st *Stream) bool {
+		st.due = !st.Live || st.ended() || st.stale(r.refresh) || r.heard(st)
 		st.view = span{} // an idle connection keeps no memory of the log
-	}
+		return !st.due
+	})
 	return more
+}
+
+// heard tells that a stream's next frame is among those that the loop knows of. Of a later one it is told soon. It must not
+// go out before: a stream that isn't due yet may have frames from before it.
+func (r *Reader) heard(st *Stream) bool {
+	return !st.view.empty() && st.view.first.seq <= r.source.heard[r.loop]
 }
 
 func (st *Stream) ended() bool { return st.Lost != "" || st.Err != nil }
@@ -198,13 +248,13 @@ func (r *Reader) look() (position relay.LSN) {
 	s := r.source
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, st := range r.streams {
+	for _, st := range r.due {
 		st.view = span{}
 		if st.Lost != "" {
 			continue
 		}
-		if st.Shape.ended != "" {
-			st.Lost = st.Shape.ended
+		if st.Shape.ended {
+			st.Lost = st.Shape.reason
 			continue
 		}
 		if st.load != nil || st.Err != nil {
@@ -222,8 +272,8 @@ func (r *Reader) look() (position relay.LSN) {
 func (r *Reader) pullLive(sink Sink, limit int) (more bool) {
 	for {
 		var first *Stream
-		for _, st := range r.streams {
-			if st.Live && !st.view.empty() && (first == nil || st.view.first.seq < first.view.first.seq) {
+		for _, st := range r.due {
+			if st.Live && r.heard(st) && (first == nil || st.view.first.seq < first.view.first.seq) {
 				first = st
 			}
 		}
@@ -258,8 +308,8 @@ func (r *Reader) advance(st *Stream, sink Sink) {
 // pullJoining brings the streams that aren't live yet to where the live ones are; there they become live. The
 // cursors of live ones that have become too old are renewed.
 func (r *Reader) pullJoining(sink Sink, limit int, position relay.LSN) (more bool) {
-	for _, st := range r.streams {
-		if st.load != nil || st.ended() {
+	for _, st := range r.due {
+		if st.load != nil || st.ended() || st.Live && !st.view.empty() {
 			continue
 		}
 		if st.fresh {
@@ -280,7 +330,7 @@ func (r *Reader) pullJoining(sink Sink, limit int, position relay.LSN) (more boo
 			st.Live, st.fresh, st.visible = true, false, nil
 			st.unfence()
 			r.note(st, sink, "live", position)
-		case st.Live && st.Cursor < r.Refresh && st.Cursor < position:
+		case st.stale(r.refresh) && st.Cursor < position:
 			r.note(st, sink, "cursor", position)
 		}
 	}
@@ -324,16 +374,6 @@ func (r *Reader) note(st *Stream, sink Sink, kind string, position relay.LSN) {
 	sink.Add(frame)
 	r.Frames++
 	st.Cursor = position
-}
-
-// Stale tells that a live stream's cursor is older than Refresh.
-func (r *Reader) Stale() bool {
-	for _, st := range r.streams {
-		if st.Live && st.Cursor < r.Refresh {
-			return true
-		}
-	}
-	return false
 }
 
 // CursorText is the text of the stream's last cursor; empty where there is none that counts.

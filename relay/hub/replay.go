@@ -103,13 +103,13 @@ func (r *Replay) Truncate(ctx context.Context, tables []uint32) error {
 func (r *Replay) add(ctx context.Context, change []byte) error {
 	if !r.touched {
 		r.touched = true
-		r.framer.begin(r.tx.head)
+		r.framer.begin(r.tx.opening())
 	}
 	if !r.framer.add(change) {
 		return nil
 	}
 	err := r.put(ctx, r.framer.endPart(), 0)
-	r.framer.begin(r.tx.head)
+	r.framer.begin(r.tx.opening())
 	return err
 }
 

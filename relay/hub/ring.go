@@ -1,10 +1,6 @@
 package hub
 
-import (
-	"sync/atomic"
-
-	"pgrelay/relay"
-)
+import "pgrelay/relay"
 
 // entry is one ready frame.
 type entry struct {
@@ -26,36 +22,16 @@ func (e *entry) more() bool { return e.end == 0 }
 // the entry and seq of a record that was taken from a ring under it, and next up to the last of these.
 type record struct {
 	entry
-	// seq is its number among all frames of the source.
-	seq uint64
-	// shape is whose ring it is in; nil once the shape has ended.
-	shape *Shape
+	// seq is its number among all frames of the source; prev is that of the shape's record before it, 0 for none.
+	seq, prev uint64
 	// next is the shape's following record.
-	next atomic.Pointer[record]
+	next *record
 }
 
 // ring is the recent frames of one shape: a chain through the source's log.
 type ring struct {
-	first, last *record // nil where the log has none of them
-	// head and gone are the seq of the newest and of the newest that the log has dropped; 0 for none.
-	head, gone uint64
-}
-
-func (r *ring) add(n *record) {
-	if r.last == nil {
-		r.first = n
-	} else {
-		r.last.next.Store(n)
-	}
-	r.last, r.head = n, n.seq
-}
-
-// drop takes n out, which is the first.
-func (r *ring) drop(n *record) {
-	r.gone, r.first = n.seq, n.next.Load()
-	if r.first == nil {
-		r.last = nil
-	}
+	head  uint64 // the seq of the newest; 0 for none
+	first uint64 // that of the oldest which the log had when it was last asked for
 }
 
 // span is the records of a ring from first to last; the zero value has none. Holding it keeps their memory, and that of
@@ -70,7 +46,7 @@ func (s *span) take() *record {
 	if r == s.last {
 		*s = span{}
 	} else {
-		s.first = r.next.Load()
+		s.first = r.next
 	}
 	return r
 }

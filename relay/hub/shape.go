@@ -52,33 +52,40 @@ func (i identity) with(r *relay.Relation, columns []int) identity {
 
 // Shape is what any number of subscriptions share: a relation through the same rules and columns.
 // Its unexported fields are guarded by the source's lock.
+//
+// It is what a change reads and writes, and no more than two cache lines: with many shapes it is in no cache, and what is
+// small stays in reach of the processor's page tables too. The rest lies apart.
 type Shape struct {
-	// Name is the shape's name on every connection; never used again.
-	Name     string
-	Source   *Source
-	Snapshot bool
-	// Queued has a bit for each listener in whose list the shape waits.
-	Queued atomic.Uint64
+	*about
 
-	// What each change reads and writes lies side by side: with many shapes it is in no cache.
-
-	set   *columnSet
-	label label
-	ring  ring
-	// asked is the number of the change that was decided last.
-	asked uint64
+	set *columnSet
 	// touched is its place among those that the open transaction has touched, from 1 on.
 	touched int
-	dirty   bool
+	// sole is the value that a filter asks for which asks for nothing else.
+	sole  short
+	dirty bool
 	// split tells that the open transaction's frames have a schema message among them.
 	split bool
+	// ended tells that its connections start over.
+	ended bool
+
+	label label
+	ring  ring
+	// Queued has a bit for each listener in whose list the shape waits.
+	Queued atomic.Uint64
+}
+
+// about is what a change doesn't need of a shape that it is shown to.
+type about struct {
+	Source   *Source
+	Snapshot bool
+
+	filter Filter // nil: it shows all rows
+	// asked is the number of the change that the filter decided last.
+	asked uint64
 	// indexed: it is found by the cover at place of its filter, else place is where it is in a list.
 	indexed bool
 	place   int
-	// sole is the value that a filter asks for which asks for nothing else.
-	sole short
-
-	filter Filter // nil: it shows all rows
 	// grows tells that added columns join it.
 	grows bool
 	// base and key are its identity without and with its columns.
@@ -87,18 +94,18 @@ type Shape struct {
 	refs      int
 	// fenced counts the streams that wait for the source to pass a position.
 	fenced int
-	// ended is the reason of the resync that ended the shape; empty while it lives.
-	ended string
+	// reason is that of the resync that ended the shape; empty while it lives.
+	reason string
 	// load is the load that newcomers may join.
 	load *Load
 }
 
 func newShape(p *published, set *columnSet, base identity, spec *Spec) *Shape {
 	number := names.Add(1)
-	s := &Shape{
-		Name: string(appendName(nil, number)), Source: p.source, Snapshot: spec.Snapshot,
-		owner: p, set: set, filter: spec.Filter, grows: spec.Grows, base: base, key: base.with(p.relation, set.columns),
-	}
+	s := &Shape{set: set, about: &about{
+		Source: p.source, Snapshot: spec.Snapshot,
+		owner: p, filter: spec.Filter, grows: spec.Grows, base: base, key: base.with(p.relation, set.columns),
+	}}
 	s.label.number = number
 	s.rename()
 	return s
@@ -112,15 +119,15 @@ func (s *Shape) rename() {
 // note is a frame of the shape with a cursor and nothing else: live or cursor.
 func (s *Shape) note(kind string, lsn relay.LSN) []byte {
 	b := make([]byte, headerRoom, 160)
-	b = append(b, `{"type":"`+kind+`","shape":"`+s.Name+`"`...)
+	b = append(b, `{"type":"`+kind+`","shape":"`+s.Name()+`"`...)
 	return finishFrame(s.label.appendCursor(b, lsn))
 }
 
-// short is a text of less than 40 bytes that takes no memory access of its own: a uuid, a number, a label. The zero value is
-// none.
+// short is a text of 36 bytes at the most that takes no memory access of its own: a uuid, a number, a label. The zero value
+// is none.
 type short struct {
 	size byte // of the text with a byte more
-	text [39]byte
+	text [36]byte
 }
 
 // set makes it the text, where that is short enough.
@@ -129,6 +136,8 @@ func (s *short) set(text string) {
 		s.size = byte(copy(s.text[:], text)) + 1
 	}
 }
+
+func (s *short) none() bool { return s.size == 0 }
 
 func (s *short) is(text []byte) bool {
 	return s.size > 0 && string(s.text[:s.size-1]) == string(text)
@@ -145,8 +154,11 @@ func (s *Shape) Columns() (r *relay.Relation, columns []int) {
 func (s *Shape) Ended() bool {
 	s.Source.mu.Lock()
 	defer s.Source.mu.Unlock()
-	return s.ended != ""
+	return s.ended
 }
+
+// Name is the shape's name on every connection; never used again.
+func (s *Shape) Name() string { return string(appendName(nil, s.label.number)) }
 
 // Relation is the relation that the shape shows.
 func (s *Shape) Relation() *relay.Relation {

@@ -12,10 +12,14 @@ import (
 const defaultFrameBytes = 32 << 20
 
 // Listener is told which shapes have something new. Notify is called without the source's lock, possibly
-// more than once for a shape, must not block, and doesn't keep the slice.
+// more than once for a shape, must not block, and doesn't keep the slice. Of each frame up to the number upTo the
+// listener has been told by then.
 type Listener interface {
-	Notify(shapes []*Shape)
+	Notify(s *Source, shapes []*Shape, upTo uint64)
 }
+
+// MaxLoops is how many loops the readers of a source may be on.
+const MaxLoops = 64
 
 // Source is the state of one source: its relations, their shapes, and the frames of the recent changes.
 //
@@ -38,6 +42,8 @@ type Source struct {
 	dirty     *batch   // nil for none
 	fenced    map[*Shape]struct{}
 	listeners []Listener
+	// heard is the number of the frame up to which a loop knows of all; each is its loop's own.
+	heard [MaxLoops]uint64
 }
 
 // NewSource is a source without relations. frameBytes bounds the frames in memory; default 32 MiB.
@@ -65,14 +71,18 @@ func (s *Source) Unlock() {
 	for _, shape := range dirty.shapes {
 		shape.dirty = false
 	}
+	upTo := s.frames.seq
 	s.mu.Unlock()
 	for _, l := range s.listeners {
-		l.Notify(dirty.shapes)
+		l.Notify(s, dirty.shapes, upTo)
 	}
 	clear(dirty.shapes)
 	dirty.shapes = dirty.shapes[:0]
 	batches.Put(dirty)
 }
+
+// Heard says, on a loop's goroutine, that its readers know by Due of all frames up to this one.
+func (s *Source) Heard(loop int, upTo uint64) { s.heard[loop] = max(s.heard[loop], upTo) }
 
 // batch is the shapes that have something new; batches are those that nobody uses.
 type batch struct{ shapes []*Shape }
@@ -134,7 +144,7 @@ func (s *Source) Begin(xid uint64, at int64) {
 // abandon throws the open transaction away; it will come again from its beginning.
 func (s *Source) abandon() {
 	for i := range s.tx.touched {
-		if shape := s.tx.touched[i].shape; shape.split && shape.ended == "" {
+		if shape := s.tx.touched[i].shape; shape.split && !shape.ended {
 			// Clients throw the transaction away, and the schema message with it.
 			s.endShape(shape, reasonSchemaChanged)
 		}
@@ -179,7 +189,7 @@ func (s *Source) deliver(p *published) {
 		s.look(i)
 	}
 	for _, shape := range s.lost {
-		if shape.ended == "" {
+		if !shape.ended {
 			s.endShape(shape, reasonTableChanged)
 		}
 	}
@@ -193,8 +203,10 @@ func (s *Source) look(i *index) {
 	old, new := c.old[i.column], c.new[i.column]
 	switch {
 	case c.kind != 'I' && old.Kind == relay.ValueUnchanged || c.kind != 'D' && new.Kind == relay.ValueUnchanged:
-		for _, shape := range i.one {
-			s.ask(shape)
+		for _, slot := range i.one.list {
+			if slot.shape != nil {
+				s.ask(slot.shape)
+			}
 		}
 		for _, shapes := range i.more {
 			for _, shape := range shapes {
@@ -218,6 +230,8 @@ func (s *Source) found(i *index, v relay.Value, op byte) {
 	if one == nil {
 		return
 	}
+	fetch(one)
+	s.tx.opening() // what tell needs as well is made while the shape is on its way
 	s.tell(one, v.Text, op)
 	for _, shape := range more {
 		s.tell(shape, v.Text, op)
@@ -226,11 +240,10 @@ func (s *Source) found(i *index, v relay.Value, op byte) {
 
 func (s *Source) tell(shape *Shape, text []byte, op byte) {
 	switch {
-	case !shape.sole.is(text):
-		s.ask(shape)
-	case shape.asked != s.change.number:
-		shape.asked = s.change.number
+	case shape.sole.is(text):
 		s.show(shape, op)
+	case shape.sole.none():
+		s.ask(shape)
 	}
 }
 
@@ -304,7 +317,7 @@ func (s *Source) publish(shape *Shape, change []byte) {
 	f := s.tx.frame(shape)
 	if f.add(change) {
 		s.emit(shape, f.endPart(), s.tx.xid, 0)
-		f.begin(s.tx.head)
+		f.begin(s.tx.opening())
 	}
 }
 
@@ -317,7 +330,7 @@ func (s *Source) emit(shape *Shape, frame []byte, xid uint64, end relay.LSN) {
 // Commit ends the open transaction at end.
 func (s *Source) Commit(end relay.LSN) {
 	for i := range s.tx.touched {
-		if f := &s.tx.touched[i]; f.shape.ended == "" {
+		if f := &s.tx.touched[i]; !f.shape.ended {
 			s.emit(f.shape, f.endLast(end), s.tx.xid, end)
 		}
 	}
@@ -412,7 +425,7 @@ func (p *published) set(columns []int) *columnSet {
 func (s *Source) Release(shape *Shape) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if shape.refs--; shape.refs > 0 || shape.ended != "" {
+	if shape.refs--; shape.refs > 0 || shape.ended {
 		return
 	}
 	s.endShape(shape, reasonUnused)
@@ -420,7 +433,7 @@ func (s *Source) Release(shape *Shape) {
 
 // endShape takes a shape out of everything that writes to it; its connections start over.
 func (s *Source) endShape(shape *Shape, reason string) {
-	shape.ended = reason
+	shape.ended, shape.reason = true, reason
 	s.markDirty(shape)
 	p := shape.owner
 	delete(p.shapes, shape.key)

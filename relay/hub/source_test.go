@@ -114,8 +114,17 @@ func object(m map[string]json.RawMessage) string {
 	return strings.Join(parts, ",")
 }
 
+// hear tells the reader of all that there is.
+func hear(r *Reader) {
+	r.source.Heard(r.loop, r.source.frames.seq)
+	for _, st := range r.streams {
+		r.Due(st)
+	}
+}
+
 func pull(t *testing.T, r *Reader) (lines []string) {
 	t.Helper()
+	hear(r)
 	for more := true; more; {
 		s := &sink{}
 		more = r.Pull(s, 1<<10)
@@ -158,7 +167,7 @@ func check(t *testing.T, got []string, want ...string) {
 func TestChangesReachALiveStream(t *testing.T) {
 	r := relation()
 	s := newTestSource(r)
-	reader := NewReader(s)
+	reader := NewReader(s, 0)
 	shape := s.Shape(r, Spec{Columns: []string{"status", "note"}, All: true, Rule: "true"})
 	st := reader.Attach(shape)
 	check(t, pull(t, reader), "live")
@@ -181,7 +190,7 @@ func TestChangesReachALiveStream(t *testing.T) {
 func TestLiveStreamsOfASourceAreMergedInItsOrder(t *testing.T) {
 	r := relation()
 	s := newTestSource(r)
-	reader := NewReader(s)
+	reader := NewReader(s, 0)
 	for _, columns := range [][]string{{"status"}, {"note"}} {
 		reader.Attach(s.Shape(r, Spec{Columns: columns, Rule: "true"}))
 	}
@@ -195,10 +204,66 @@ func TestLiveStreamsOfASourceAreMergedInItsOrder(t *testing.T) {
 		`changes tx 3 insert row id="1",status="a"`, `changes tx 3 insert row id="1",note="b"`)
 }
 
+// TestOrderBeforeAllIsHeard: of a transaction that the reader hasn't been told of nothing goes out, though another stream
+// would bring it to light: a stream that isn't due may have what comes before.
+func TestOrderBeforeAllIsHeard(t *testing.T) {
+	r := relation()
+	s := newTestSource(r)
+	reader := NewReader(s, 0)
+	var streams []*Stream
+	for _, columns := range [][]string{{"status"}, {"note"}} {
+		streams = append(streams, reader.Attach(s.Shape(r, Spec{Columns: columns, Rule: columns[0]})))
+	}
+	pull(t, reader)
+	for xid := range uint64(3) {
+		write(t, s, xid+1, relay.LSN(200+xid), func() error { return s.Row('I', table, nil, tuple("1", "a", "b")) })
+	}
+	look := func(want ...string) {
+		t.Helper()
+		out := &sink{}
+		more, lines := reader.Pull(out, 1<<20), []string(nil)
+		for _, m := range out.messages(t) {
+			lines = append(lines, line(m))
+		}
+		if check(t, lines, want...); more {
+			t.Error("there is said to be more at hand")
+		}
+	}
+	look()
+	reader.Due(streams[0])
+	look()
+	s.Heard(0, 2) // both frames of the first transaction
+	reader.Due(streams[0])
+	look(`changes tx 1 insert row id="1",status="a"`)
+	reader.Due(streams[1])
+	look(`changes tx 1 insert row id="1",note="b"`)
+	if reader.Renew(200) {
+		t.Error("a stream is due though each has a cursor of late")
+	}
+	// A cursor of its own would tell the client that there is nothing before it.
+	if !reader.Renew(203) {
+		t.Error("no stream is due though the cursors of all are old")
+	}
+	look()
+	s.Heard(0, 6)
+	look(`changes tx 2 insert row id="1",status="a"`, `changes tx 2 insert row id="1",note="b"`,
+		`changes tx 3 insert row id="1",status="a"`, `changes tx 3 insert row id="1",note="b"`)
+	s.Lock()
+	s.Advance(500)
+	s.Unlock()
+	if !reader.Renew(400) {
+		t.Error("no stream is due though the cursors of all are old")
+	}
+	look("cursor", "cursor")
+	if reader.Renew(400) {
+		t.Error("a stream is due though each has a cursor of late")
+	}
+}
+
 func TestSnapshotAndStreamJoin(t *testing.T) {
 	r := relation()
 	s := newTestSource(r)
-	reader := NewReader(s)
+	reader := NewReader(s, 0)
 	shape := s.Shape(r, Spec{Columns: []string{"status"}, Rule: "true", Snapshot: true})
 	st := reader.Attach(shape)
 	load := st.Snapshot(func() {})
@@ -221,7 +286,7 @@ func TestSnapshotAndStreamJoin(t *testing.T) {
 func TestTransactionInParts(t *testing.T) {
 	r := relation()
 	s := newTestSource(r)
-	reader := NewReader(s)
+	reader := NewReader(s, 0)
 	reader.Attach(s.Shape(r, Spec{Columns: []string{"status"}, Rule: "true"}))
 	pull(t, reader)
 	big := strings.Repeat("x", partBytes/2)
@@ -233,12 +298,13 @@ func TestTransactionInParts(t *testing.T) {
 		}
 	}
 	s.Unlock()
-	late := NewReader(s)
+	late := NewReader(s, 0)
 	late.Attach(s.Shape(r, Spec{Columns: []string{"status"}, Rule: "true"}))
 	s.Lock()
 	s.Commit(200)
 	s.Unlock()
 	var parts []string
+	hear(reader)
 	for more := true; more; {
 		out := &sink{}
 		more = reader.Pull(out, 1)
@@ -258,7 +324,7 @@ func TestAReaderThatFellBehindIsLost(t *testing.T) {
 	s.Lock()
 	s.Layout(table, layoutOf(r))
 	s.Unlock()
-	reader := NewReader(s)
+	reader := NewReader(s, 0)
 	st := reader.Attach(s.Shape(r, Spec{Columns: []string{"status"}, Rule: "true"}))
 	pull(t, reader)
 	for xid := range uint64(50) {
@@ -273,7 +339,7 @@ func TestAReaderThatFellBehindIsLost(t *testing.T) {
 func TestDroppedColumnEndsTheShapes(t *testing.T) {
 	r := relation()
 	s := newTestSource(r)
-	reader := NewReader(s)
+	reader := NewReader(s, 0)
 	st := reader.Attach(s.Shape(r, Spec{Columns: []string{"status"}, Rule: "true"}))
 	s.Lock()
 	drifted, _ := s.Layout(table, layoutOf(r)[:2])
@@ -332,7 +398,7 @@ func BenchmarkTupleToFrame(b *testing.B) {
 func TestAStreamWithoutRowsBeginsAtItsLive(t *testing.T) {
 	r := relation()
 	s := newTestSource(r)
-	reader := NewReader(s)
+	reader := NewReader(s, 0)
 	shape := s.Shape(r, Spec{Columns: []string{"status"}, Rule: "true"})
 	reader.Attach(shape)
 	write(t, s, 7, 200, func() error { return s.Row('I', table, nil, tuple("1", "before", nil)) })
@@ -344,7 +410,7 @@ func TestAStreamWithoutRowsBeginsAtItsLive(t *testing.T) {
 func TestAddedColumnGoesOn(t *testing.T) {
 	r := relation()
 	s := newTestSource(r)
-	reader := NewReader(s)
+	reader := NewReader(s, 0)
 	reader.Attach(s.Shape(r, Spec{Columns: []string{"status", "note"}, All: true, Grows: true, Rule: "true"}))
 	check(t, pull(t, reader), "live")
 	grown := *r

@@ -22,7 +22,7 @@ type Filter struct {
 
 // bound is a predicate with its values; rule is empty for a where.
 type bound struct {
-	*predicate.Bound
+	predicate.Bound
 	rule string
 	// constant is what it is for every row, where it doesn't depend on one.
 	constant   predicate.Truth
@@ -30,7 +30,7 @@ type bound struct {
 }
 
 func newBound(rule string, b *predicate.Bound) *bound {
-	n := &bound{Bound: b, rule: rule}
+	n := &bound{Bound: *b, rule: rule}
 	n.constant, n.isConstant = b.Constant()
 	return n
 }

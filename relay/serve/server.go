@@ -6,6 +6,7 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -14,6 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"pgrelay/relay/auth"
+	"pgrelay/relay/hub"
 	"pgrelay/relay/metrics"
 	"pgrelay/relay/rule"
 	"pgrelay/relay/session"
@@ -108,7 +110,7 @@ func New(cfg Config) (*Server, error) {
 	s.handler = session.NewHandler(session.Config{Verify: tokens.Verify, Retryable: auth.Retryable, Leeway: tokens.Leeway(), Version: cfg.Version, Limits: cfg.Limits,
 		Heartbeat: cfg.Heartbeat, Logger: cfg.Logger, Metrics: s.metrics})
 	s.sockets, err = ws.Listen("tcp", cfg.Listen, ws.Config{
-		Origins: cfg.Origins, MaxConnections: cfg.MaxConnections, MaxPerAddress: cfg.MaxPerAddress,
+		Loops: min(runtime.GOMAXPROCS(0), hub.MaxLoops), Origins: cfg.Origins, MaxConnections: cfg.MaxConnections, MaxPerAddress: cfg.MaxPerAddress,
 		DrainTimeout: cfg.DrainTimeout, Heartbeat: cfg.Heartbeat, MaxMessage: s.handler.Limits().MessageBytes,
 		HTTP: s.http(), Logger: cfg.Logger,
 	}, s.handler)

@@ -2,6 +2,7 @@ package session
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -122,33 +123,40 @@ func (h *Handler) Settled(ctx context.Context) error {
 }
 
 // Notify is the hub's word that shapes have something new.
-func (h *Handler) Notify(shapes []*hub.Shape) {
+func (h *Handler) Notify(s *hub.Source, shapes []*hub.Shape, upTo uint64) {
 	h.mu.Lock()
 	loops := h.loops
 	h.mu.Unlock()
 	for _, l := range loops {
-		l.notify(shapes)
+		l.notify(s, shapes, upTo)
 	}
 }
 
 // loop is what the sessions of one ws.Loop share.
 type loop struct {
 	ws        *ws.Loop
-	bit       uint64
+	index     int
 	sessions  map[*session]struct{}
-	readers   map[*hub.Shape][]*session
+	streams   map[*hub.Shape][]*stream
 	reconcile atomic.Bool
 
 	mu     sync.Mutex
-	shapes []*hub.Shape
+	news   []news
+	shapes []*hub.Shape // those of news
 	woken  []*session
+}
+
+// news tell that all frames of a source up to a number are those of shapes that were queued.
+type news struct {
+	source *hub.Source
+	upTo   uint64
 }
 
 func (h *Handler) loop(l *ws.Loop) *loop {
 	if own, ok := l.Data().(*loop); ok {
 		return own
 	}
-	own := &loop{ws: l, bit: 1 << l.Index(), sessions: map[*session]struct{}{}, readers: map[*hub.Shape][]*session{}}
+	own := &loop{ws: l, index: l.Index(), sessions: map[*session]struct{}{}, streams: map[*hub.Shape][]*stream{}}
 	l.SetData(own)
 	h.mu.Lock()
 	h.loops = append(append([]*loop(nil), h.loops...), own)
@@ -156,14 +164,19 @@ func (h *Handler) loop(l *ws.Loop) *loop {
 	return own
 }
 
-func (l *loop) notify(shapes []*hub.Shape) {
-	added := false
+func (l *loop) notify(source *hub.Source, shapes []*hub.Shape, upTo uint64) {
+	added, bit := false, uint64(1)<<l.index
 	l.mu.Lock()
 	for _, s := range shapes {
-		if s.Queued.Or(l.bit)&l.bit == 0 {
+		if s.Queued.Or(bit)&bit == 0 {
 			l.shapes = append(l.shapes, s)
 			added = true
 		}
+	}
+	if at := slices.IndexFunc(l.news, func(n news) bool { return n.source == source }); at >= 0 {
+		l.news[at].upTo = max(l.news[at].upTo, upTo)
+	} else {
+		l.news = append(l.news, news{source, upTo})
 	}
 	l.mu.Unlock()
 	if added {
@@ -189,14 +202,20 @@ func (h *Handler) Wake(wl *ws.Loop) {
 		}
 	}
 	l.mu.Lock()
-	shapes, woken := l.shapes, l.woken
-	l.shapes, l.woken = nil, nil
+	sources, shapes, woken := l.news, l.shapes, l.woken
+	l.news, l.shapes, l.woken = nil, nil, nil
+	for _, shape := range shapes {
+		shape.Queued.And(^(uint64(1) << l.index))
+	}
 	l.mu.Unlock()
 	for _, shape := range shapes {
-		shape.Queued.And(^l.bit)
-		for _, s := range l.readers[shape] {
-			s.conn.Due()
+		for _, st := range l.streams[shape] {
+			st.reader.Due(st.Stream)
+			st.reader.session.conn.Due()
 		}
+	}
+	for _, n := range sources {
+		n.source.Heard(l.index, n.upTo)
 	}
 	for _, s := range woken {
 		if !s.closed {

@@ -38,11 +38,13 @@ type session struct {
 	out      [][]byte
 	outBytes int
 	rules    *rule.Set // that the subscriptions were looked at with
+	retryAt  time.Time // when one that waits is to be tried; zero where none does
 }
 
 // reader is the session's place in one source.
 type reader struct {
 	*hub.Reader
+	session *session
 	source  Source
 	streams map[*hub.Shape]*stream
 }
@@ -127,7 +129,7 @@ func (s *session) reader(c Source) *reader {
 			return r
 		}
 	}
-	r := &reader{Reader: hub.NewReader(c.Shapes()), source: c, streams: map[*hub.Shape]*stream{}}
+	r := &reader{Reader: hub.NewReader(c.Shapes(), s.loop.index), session: s, source: c, streams: map[*hub.Shape]*stream{}}
 	s.readers = append(s.readers, r)
 	return r
 }
@@ -197,17 +199,32 @@ func (s *session) tick(now time.Time) {
 		}{wire.TypePong})
 	}
 	for _, r := range s.readers {
-		if r.Refresh = r.source.Refresh(); r.Stale() {
+		if r.Renew(r.source.Refresh()) {
 			s.conn.Due()
 		}
 	}
+	if s.retryAt.IsZero() || !now.After(s.retryAt) {
+		return
+	}
+	s.retryAt = time.Time{}
 	for _, sub := range s.subs {
 		if s.closed {
 			return
 		}
-		if sub.waiting == wire.WaitUnavailable && now.After(sub.retryAt) {
-			s.begin(sub)
+		if sub.waiting == wire.WaitUnavailable {
+			if now.After(sub.retryAt) {
+				s.begin(sub)
+			} else {
+				s.retryBy(sub.retryAt)
+			}
 		}
+	}
+}
+
+// retryBy has the subscriptions that wait be looked at then, or earlier.
+func (s *session) retryBy(at time.Time) {
+	if s.retryAt.IsZero() || at.Before(s.retryAt) {
+		s.retryAt = at
 	}
 }
 

@@ -37,7 +37,7 @@ func (s *session) begin(sub *subscription) {
 	}
 	st := &stream{Stream: r.Attach(shape), reader: r, basis: basis{directory.Rules.Of(sub.table), relation}}
 	r.streams[shape] = st
-	s.loop.readers[shape] = append(s.loop.readers[shape], s)
+	s.loop.streams[shape] = append(s.loop.streams[shape], st)
 	position, ok := c.Shapes().Since(shape, sub.since)
 	st.resumed = sub.since != "" && ok && c.Covers(position)
 	st.owner = sub
@@ -86,14 +86,14 @@ func refusalCode(r *rule.Refusal) string {
 }
 
 func (s *session) attach(sub *subscription, st *stream) {
-	sub.stream, sub.waiting, sub.attached, sub.shape = st, "", st.Cursor, st.Shape.Name
+	sub.stream, sub.waiting, sub.attached, sub.shape = st, "", st.Cursor, st.Shape.Name()
 	st.ids = append(st.ids, sub)
 }
 
 func (s *session) subscribed(sub *subscription, resumed, shared bool) {
 	shape := sub.stream.Shape
 	relation, columns := shape.Columns()
-	m := wire.Subscribed{Type: wire.TypeSubscribed, ID: sub.id, Shape: shape.Name, Table: relation.Name, Server: relation.Server,
+	m := wire.Subscribed{Type: wire.TypeSubscribed, ID: sub.id, Shape: shape.Name(), Table: relation.Name, Server: relation.Server,
 		Capture: string(relation.Capture), Key: relation.KeyNames(), Bag: relation.Bag, Resumed: resumed, Shared: shared}
 	for _, c := range columns {
 		m.Columns = append(m.Columns, wire.Column{Name: relation.Columns[c].Name, Type: relation.Columns[c].TypeName})
@@ -119,11 +119,11 @@ func (s *session) detach(sub *subscription) {
 	shape := st.Shape
 	st.reader.Detach(st.Stream)
 	delete(st.reader.streams, shape)
-	sessions := slices.DeleteFunc(s.loop.readers[shape], func(o *session) bool { return o == s })
-	if len(sessions) == 0 {
-		delete(s.loop.readers, shape)
+	streams := slices.DeleteFunc(s.loop.streams[shape], func(o *stream) bool { return o == st })
+	if len(streams) == 0 {
+		delete(s.loop.streams, shape)
 	} else {
-		s.loop.readers[shape] = sessions
+		s.loop.streams[shape] = streams
 	}
 	shape.Source.Release(shape)
 }
@@ -135,6 +135,7 @@ func (s *session) wait(sub *subscription, reason, message string) {
 		sub.since = ""
 	}
 	sub.retryAt = time.Now().Add(retryUnavailable)
+	s.retryBy(sub.retryAt)
 	if sub.waiting == reason {
 		return
 	}
@@ -164,7 +165,7 @@ func (s *session) restart(st *stream, reason string) {
 		Type   string `json:"type"`
 		Shape  string `json:"shape"`
 		Reason string `json:"reason"`
-	}{wire.TypeResync, st.Shape.Name, reason})
+	}{wire.TypeResync, st.Shape.Name(), reason})
 	ids := slices.Clone(st.ids)
 	for _, sub := range ids {
 		s.detach(sub)
@@ -181,10 +182,8 @@ func (s *session) restart(st *stream, reason string) {
 func (s *session) lostStreams() {
 	var lost []*stream
 	for _, r := range s.readers {
-		for _, st := range r.streams {
-			if st.Lost != "" || st.Err != nil {
-				lost = append(lost, st)
-			}
+		for _, st := range r.Lost() {
+			lost = append(lost, r.streams[st.Shape])
 		}
 	}
 	for _, st := range lost {
@@ -294,7 +293,7 @@ func (s *session) withdraw() {
 	standing := map[string]bool{}
 	for _, r := range s.readers {
 		for _, st := range r.streams {
-			standing[st.Shape.Name] = st.Lost == "" && !st.Shape.Ended()
+			standing[st.Shape.Name()] = st.Lost == "" && !st.Shape.Ended()
 		}
 	}
 	gone := map[string]bool{}
