@@ -64,11 +64,12 @@ $(PAGE): $(MODULES) $(PAGE_SOURCES)
 	cd react && npm run build
 	@touch $@
 
-# Debian's programs that tests drive: a browser, and Postgres 15 with the client programs that the npm package lacks.
+# Debian's programs that tests drive: a browser, a pooler, and Postgres 15 with the client programs that the npm package lacks.
 .PHONY: tools
 tools:
 	@missing=; \
 	command -v chromium >/dev/null || missing=chromium; \
+	[ -x /usr/sbin/pgbouncer ] || command -v pgbouncer >/dev/null || missing="$$missing pgbouncer"; \
 	for tool in postgres psql pgbench pg_recvlogical; do \
 	  [ -x /usr/lib/postgresql/15/bin/$$tool ] || { missing="$$missing postgresql-15"; break; }; \
 	done; \

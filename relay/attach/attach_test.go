@@ -14,6 +14,7 @@ import (
 	"pgrelay/relay"
 	"pgrelay/relay/attach"
 	"pgrelay/relay/client"
+	"pgrelay/relay/pgserver"
 	"pgrelay/relay/serve"
 	"pgrelay/relay/warehouse"
 	"pgrelay/relay/wire"
@@ -246,6 +247,20 @@ func TestDetachForce(t *testing.T) {
 	h.detach(func(c *attach.Config) { c.Force = true })
 	stop()
 	h.sameDumps(before)
+}
+
+// TestPooler: through PgBouncer nothing is made, since a lock_timeout would be lost in it.
+func TestPooler(t *testing.T) {
+	h := shop(t, 18)
+	through := h.config(func(c *attach.Config) { c.Warehouse.DSN = pgserver.PoolerForTest(t, c.Warehouse.DSN) })
+	_, attached := attach.Attach(h.ctx, through)
+	_, applied := attach.ApplyAttach(h.ctx, through, nil)
+	_, detached := attach.Detach(h.ctx, through)
+	for name, err := range map[string]error{"attach": attached, "attach --apply": applied, "detach": detached} {
+		if err == nil || !strings.Contains(err.Error(), "there is a pooler at 127.0.0.1") || !strings.Contains(relay.Remedy(err), "name the server itself") {
+			t.Errorf("%s: got %v, remedy %q", name, err, relay.Remedy(err))
+		}
+	}
 }
 
 // TestOddNames: names with quotes, of other scripts, of 63 bytes, with line breaks and keywords.

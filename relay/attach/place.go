@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"pgrelay/relay"
 	"pgrelay/relay/serve"
 	"pgrelay/relay/warehouse"
 )
@@ -117,10 +118,25 @@ func connect(ctx context.Context, conf *pgx.ConnConfig) (*pgx.Conn, error) {
 		}
 		return nil, errors.New("the server doesn't answer")
 	}
-	if _, err := conn.Exec(ctx, "select set_config('search_path', 'pg_catalog', false), set_config('lock_timeout', '"+lockTimeout+"', false)"); err != nil {
+	if err := settle(ctx, conn); err != nil {
 		return nil, errors.Join(err, conn.Close(ctx))
 	}
 	return conn, nil
+}
+
+// settle sets what holds for the session, so it must be one: a pooler would lose the settings, and the next client of it would
+// meet them.
+func settle(ctx context.Context, conn *pgx.Conn) error {
+	var pid uint32
+	if err := conn.QueryRow(ctx, "select pg_catalog.pg_backend_pid()").Scan(&pid); err != nil {
+		return err
+	}
+	if pid != conn.PgConn().PID() {
+		return &relay.Problem{What: fmt.Sprintf("there is a pooler at %s:%d: attach and detach need sessions of their own, for their lock_timeout", conn.Config().Host, conn.Config().Port),
+			Remedy: "name the server itself in the DSN, or for a foreign server with --hosts"}
+	}
+	_, err := conn.Exec(ctx, "select set_config('search_path', 'pg_catalog', false), set_config('lock_timeout', '"+lockTimeout+"', false)")
+	return err
 }
 
 // selection says which tables of the warehouse are asked for.

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/rs/zerolog"
 
@@ -286,13 +287,12 @@ func (c *base) closePool() {
 	}
 }
 
-func (c *base) openPool(ctx context.Context, source *warehouse.Source) error {
+func (c *base) openPool(ctx context.Context, conn *pgx.ConnConfig) error {
 	cfg, err := pgxpool.ParseConfig("")
 	if err != nil {
 		return fmt.Errorf("make the pool: %w", err)
 	}
-	cfg.ConnConfig = source.Conn.Copy()
-	cfg.ConnConfig.RuntimeParams["lock_timeout"] = "2s" // nothing that a snapshot asks before it begins waits for long
+	cfg.ConnConfig = conn
 	cfg.MaxConns = int32(c.cfg.Snapshots) + 1
 	cfg.MinConns = 0
 	cfg.MaxConnIdleTime = time.Minute

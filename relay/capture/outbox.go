@@ -79,7 +79,7 @@ func (c *Outbox) session(ctx context.Context) error {
 		return err
 	}
 	from := c.resume(reader)
-	if err := c.openPool(ctx, source); err != nil {
+	if err := c.openPool(ctx, source.Conn.Copy()); err != nil {
 		return err
 	}
 	asked := time.Now()

@@ -56,7 +56,9 @@ func (c *Capture) session(ctx context.Context) error {
 		return err
 	}
 	defer func() { _ = stream.Close() }()
-	if err := c.openPool(ctx, source); err != nil {
+	conf := source.Conn.Copy()
+	conf.RuntimeParams["lock_timeout"] = "2s" // nothing that is asked before a snapshot begins waits for long
+	if err := c.openPool(ctx, conf); err != nil {
 		return err
 	}
 	fence, err := c.fence(ctx, conn)

@@ -3,15 +3,11 @@ package doctor
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
 	"fmt"
-	"io"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -106,63 +102,13 @@ func TestClock(t *testing.T) {
 	}
 }
 
-// pooler announces another process than the one that answers, as PgBouncer, Odyssey and others do.
-type pooler struct {
-	listener net.Listener
-	to       string
-	group    sync.WaitGroup
-}
-
-func newPooler(t *testing.T, port int) *pooler {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	must(t, err)
-	p := &pooler{listener: l, to: fmt.Sprintf("127.0.0.1:%d", port)}
-	p.group.Go(func() {
-		for {
-			client, err := l.Accept()
-			if err != nil {
-				return
-			}
-			p.group.Go(func() { p.serve(client) })
-		}
-	})
-	t.Cleanup(func() { _ = l.Close(); p.group.Wait() })
-	return p
-}
-
-func (p *pooler) serve(client net.Conn) {
-	defer client.Close()
-	server, err := net.Dial("tcp", p.to)
-	if err != nil {
-		return
-	}
-	defer server.Close()
-	p.group.Go(func() { _, _ = io.Copy(server, client); _ = server.Close() })
-	for {
-		head := make([]byte, 5)
-		if _, err := io.ReadFull(server, head); err != nil {
-			return
-		}
-		body := make([]byte, binary.BigEndian.Uint32(head[1:])-4)
-		if _, err := io.ReadFull(server, body); err != nil {
-			return
-		}
-		if head[0] == 'K' { // BackendKeyData: process, key
-			binary.BigEndian.PutUint32(body, 1<<30)
-		}
-		if _, err := client.Write(append(head, body...)); err != nil {
-			return
-		}
-	}
-}
-
+// TestPooler finds PgBouncer in transaction mode.
 func TestPooler(t *testing.T) {
 	versions(t, func(t *testing.T, version int) {
 		d := newDatabase(t, sharedServer(t, version))
-		through := strings.Replace(d.dsn(), fmt.Sprintf(":%d/", d.server.Port()), fmt.Sprintf(":%d/", newPooler(t, d.server.Port()).listener.Addr().(*net.TCPAddr).Port), 1)
+		through := pgserver.PoolerForTest(t, d.dsn())
 		got := examine(t, through, nil).of("pooler")
-		if len(got) != 1 || got[0].Severity != Warning || !strings.Contains(got[0].Problem, "announced as process 1073741824") {
+		if len(got) != 1 || got[0].Severity != Warning || !strings.Contains(got[0].Problem, "announced as process ") {
 			t.Errorf("got\n%s", show(got))
 		}
 		if got := examine(t, d.dsn(), nil).of("pooler"); len(got) > 0 {

@@ -2,12 +2,9 @@ package serve
 
 import (
 	"context"
-	"fmt"
 	"maps"
 	"slices"
 	"time"
-
-	"github.com/jackc/pgx/v5"
 
 	"pgrelay/relay"
 	"pgrelay/relay/capture"
@@ -50,13 +47,9 @@ func (s *Server) followOnce(ctx context.Context) error {
 		return err
 	}
 	s.adopt(ctx, found)
-	cfg, err := pgx.ParseConfig(s.cfg.Warehouse.DSN)
+	conn, err := s.cfg.Warehouse.Connect(ctx)
 	if err != nil {
-		return fmt.Errorf("parse the warehouse's DSN: %w", err)
-	}
-	conn, err := pgx.ConnectConfig(ctx, cfg)
-	if err != nil {
-		return fmt.Errorf("connect to the warehouse: %w", err)
+		return err
 	}
 	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
 	tick := time.NewTicker(time.Second)

@@ -5,6 +5,7 @@ import (
 
 	"pgrelay/relay/client"
 	"pgrelay/relay/journal"
+	"pgrelay/relay/pgserver"
 	"pgrelay/relay/serve"
 	"pgrelay/triggers"
 )
@@ -174,5 +175,35 @@ func TestRulesByTrigger(t *testing.T) {
 	m.has(d, bag, "heap")
 	if s := m.Status(bag); s.Lives != 1 {
 		t.Errorf("another table started over: %+v", s)
+	}
+}
+
+// TestThroughPooler: a relay that reaches its database through PgBouncer in transaction mode alone captures by triggers,
+// takes snapshots, hears of edited rules and goes on after a restart.
+func TestThroughPooler(t *testing.T) {
+	t.Parallel() // the outbox is polled
+	d := newDatabase(t, trigger15.server(t), items, "public.items", "public.heap")
+	trigger15.take(d)
+	dsn := pgserver.PoolerForTest(t, d.dsn())
+	r := start(t, dsn)
+	r.ready(t)
+	m := newMirror(t, r.url, client.Options{})
+	keyed, bag := m.subscribe("public.items"), m.subscribe("public.heap")
+	m.live(keyed, bag)
+	stop := d.bustling(2)
+	for range 3 {
+		d.exec(`update ` + rules + ` set enabled = false where relation = 'public.items'`)
+		m.phase(keyed, client.Waiting, "not_found")
+		d.exec(`update ` + rules + ` set enabled = true where relation = 'public.items'`)
+		m.live(keyed)
+	}
+	r.stop()
+	r = start(t, dsn, at(r))
+	r.ready(t)
+	stop()
+	m.has(d, keyed, "items")
+	m.has(d, bag, "heap")
+	if s := m.Stats(); s.Refused > 0 {
+		t.Errorf("want it to go on: %+v", s)
 	}
 }

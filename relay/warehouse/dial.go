@@ -36,6 +36,22 @@ func (c Config) parse() (*pgx.ConnConfig, error) {
 func (c Config) settle(conf *pgx.ConnConfig) {
 	conf.ConnectTimeout = c.timeout()
 	conf.RuntimeParams["application_name"] = ApplicationName
+	// A pooler gives each transaction another session: no statement stays prepared.
+	// https://www.pgbouncer.org/features.html#sql-feature-map-for-pooling-modes
+	conf.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe
+}
+
+// Connect opens a session in the warehouse.
+func (c Config) Connect(ctx context.Context) (*pgx.Conn, error) {
+	conf, err := c.parse()
+	if err != nil {
+		return nil, err
+	}
+	conn, err := pgx.ConnectConfig(ctx, conf)
+	if err != nil {
+		return nil, unreachable("the warehouse", conf, err)
+	}
+	return conn, nil
 }
 
 // endpoint is where one of a server's hosts leads, for the relay.
@@ -155,16 +171,22 @@ func keyword(s string) string {
 	return "'" + strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(s) + "'"
 }
 
-// connect opens a session that prints names in full, whatever the role's own search_path.
-func connect(ctx context.Context, conf *pgx.ConnConfig) (*pgx.Conn, error) {
-	conn, err := pgx.ConnectConfig(ctx, conf)
+// connect opens a session, and in it a transaction that sees one state of the catalog and prints names in full, whatever the
+// role's own search_path. done ends both.
+func connect(ctx context.Context, conf *pgx.ConnConfig) (conn *pgx.Conn, done func(), err error) {
+	conn, err = pgx.ConnectConfig(ctx, conf)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	if _, err := conn.Exec(ctx, "set search_path = pg_catalog"); err != nil {
-		return nil, errors.Join(err, conn.Close(ctx))
+	// Not for the session: a pooler would give that to the next client as it is.
+	if _, err := conn.PgConn().Exec(ctx, "begin isolation level repeatable read, read only; set local search_path = pg_catalog").ReadAll(); err != nil {
+		return nil, nil, errors.Join(err, conn.Close(ctx))
 	}
-	return conn, nil
+	return conn, func() {
+		ctx := context.WithoutCancel(ctx)
+		_, _ = conn.PgConn().Exec(ctx, "rollback").ReadAll() // nothing was written
+		_ = conn.Close(ctx)
+	}, nil
 }
 
 func address(conf *pgx.ConnConfig) string {

@@ -115,11 +115,11 @@ func (c Config) reach(ctx context.Context, s server, own *pgx.ConnConfig) reache
 func (c Config) look(ctx context.Context, server string, conf *pgx.ConnConfig) (identity, error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*c.timeout())
 	defer cancel()
-	conn, err := connect(ctx, conf)
+	conn, done, err := connect(ctx, conf)
 	if err != nil {
 		return identity{}, unreachable(fmt.Sprintf("foreign server %q", server), conf, err)
 	}
-	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
+	defer done()
 	id, err := probe(ctx, conn)
 	if err != nil {
 		return identity{}, fmt.Errorf("identify foreign server %q: %w", server, err)

@@ -131,11 +131,11 @@ func Discover(ctx context.Context, cfg Config) (*Warehouse, error) {
 	if err != nil {
 		return nil, err
 	}
-	conn, err := connect(ctx, own)
+	conn, done, err := connect(ctx, own)
 	if err != nil {
 		return nil, unreachable("the warehouse", own, err)
 	}
-	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
+	defer done()
 	print, err := Watch(ctx, conn)
 	if err != nil {
 		return nil, err
