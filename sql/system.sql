@@ -7,6 +7,8 @@
 -- Any database will do: one of its own (web_socket_event_system) that warehouses see through warehouse.sql,
 -- or the very database whose tables are shown. Tables are only ever added to: a later form appends to this file.
 
+\set ON_ERROR_STOP on
+
 begin;
 
 create schema if not exists web_socket_event_system_events;

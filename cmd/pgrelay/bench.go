@@ -29,6 +29,9 @@ type benchCmd struct {
 	Seconds  int    `default:"3" help:"With --capture: how long each takes."`
 	Postgres int    `default:"15" help:"Major version of the private server." placeholder:"VERSION"`
 	Profile  string `help:"Write a CPU profile of the run to this file." placeholder:"FILE"`
+
+	names  []string // those that there are
+	chosen bool     // one of them was
 }
 
 // measured is what a benchmark found.
@@ -47,6 +50,9 @@ func (c *benchCmd) Run(ctx context.Context, logger zerolog.Logger) error {
 	found, err := measure(ctx, logger.Level(zerolog.WarnLevel))
 	if err = errors.Join(err, stop()); err != nil {
 		return err
+	}
+	if !c.chosen {
+		return fmt.Errorf("--only: no figure's name contains %q; they are: %s", c.Only, strings.Join(c.names, "; "))
 	}
 	if c.JSON {
 		encoder := json.NewEncoder(os.Stdout)
@@ -114,7 +120,11 @@ func (c *benchCmd) server(ctx context.Context, config pgserver.Config) (*pgserve
 	return server, nil
 }
 
-func (c *benchCmd) only(name string) bool { return strings.Contains(name, c.Only) }
+func (c *benchCmd) only(name string) bool {
+	is := strings.Contains(name, c.Only)
+	c.names, c.chosen = append(c.names, name), c.chosen || is
+	return is
+}
 
 func sayProgress(line string) { fmt.Fprintln(os.Stderr, line) }
 

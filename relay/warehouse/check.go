@@ -83,7 +83,7 @@ func (c condition) problem() *Problem {
 	switch {
 	case c.walLevel != "logical":
 		return problem(fmt.Sprintf("wal_level is %s", c.walLevel),
-			"alter system set wal_level = logical;\nthen restart Postgres")
+			"alter system set wal_level = logical;\nthen restart Postgres\nor capture by triggers: pgrelay attach --capture trigger")
 	case matchesStandby(c.standbyNames, ApplicationName):
 		return problem(fmt.Sprintf("synchronous_standby_names = '%s' would make the relay a synchronous standby for which commits wait", c.standbyNames),
 			"alter system set synchronous_standby_names = '…'; with the standbys' own names, neither * nor "+ApplicationName+"\nselect pg_reload_conf();")
