@@ -115,7 +115,7 @@ func (l *Load) Behind() (bool, error) {
 	s := l.Shape.Source
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if l.Shape.ended || l.after >= s.frames.gone(&l.Shape.ring) {
+	if _, ok := s.frames.since(&l.Shape.ring, l.after); ok || l.Shape.ended {
 		return false, nil
 	}
 	if l.set != l.Shape.set || l.Shape.owner.barrier > l.position {

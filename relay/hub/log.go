@@ -25,6 +25,7 @@ type frames struct {
 	// never is.
 	blocks []*block
 	front  uint64
+	kept   int // how many of them aren't nil
 }
 
 // keep copies a frame into the log.
@@ -37,23 +38,28 @@ func (f *frames) keep(frame []byte) []byte {
 	return f.chunk[from:] // its capacity reaches over what follows, so that a writer can see that they lie side by side
 }
 
-// add puts an entry into its shape's ring and drops the oldest blocks past the limit.
+// add puts an entry into its shape's ring and drops the oldest blocks past the limit, and where nearly all that follow are
+// nil.
 func (f *frames) add(s *Shape, e entry) {
 	f.seq++
 	if f.seq%blockRecords == 0 || len(f.blocks) == 0 {
 		f.blocks = append(f.blocks, new(block))
+		f.kept++
 	}
 	b := f.blocks[len(f.blocks)-1]
 	r := &b.records[f.seq%blockRecords]
-	r.entry, r.seq, r.prev = e, f.seq, s.ring.head
+	r.entry, r.seq, r.prev, r.skip = e, f.seq, s.ring.head, s.ring.head
 	if f.has(r.prev) {
-		f.at(r.prev).next = r
+		prev := f.at(r.prev)
+		if prev.next = r; prev.seq/stretch == r.seq/stretch {
+			r.skip = prev.skip
+		}
 	}
 	s.ring.head = r.seq
 	b.live++
 	b.bytes += len(e.frame)
 	f.bytes += len(e.frame)
-	for f.bytes > f.limit && len(f.blocks) > 1 {
+	for len(f.blocks) > 1 && (f.bytes > f.limit || len(f.blocks) > 1024+4*f.kept) {
 		f.drop()
 	}
 	if b.bytes > f.limit/16 {
@@ -79,6 +85,7 @@ func (f *frames) drop() { f.release(0) }
 func (f *frames) release(i uint64) {
 	f.bytes -= f.blocks[i].bytes
 	f.blocks[i] = nil
+	f.kept--
 	for len(f.blocks) > 0 && f.blocks[0] == nil {
 		f.blocks = f.blocks[1:]
 		f.front++
@@ -91,7 +98,10 @@ func (f *frames) first(r *ring) *record {
 		return nil
 	}
 	if !f.has(r.first) {
-		for r.first = r.head; f.has(f.at(r.first).prev); {
+		for r.first = r.head; f.has(f.at(r.first).skip); {
+			r.first = f.at(r.first).skip
+		}
+		for f.has(f.at(r.first).prev) {
 			r.first = f.at(r.first).prev
 		}
 	}
@@ -114,7 +124,7 @@ func (f *frames) since(r *ring, seq uint64) (s span, ok bool) {
 		return s, true
 	case f.has(seq):
 		return span{f.at(seq).next, f.at(r.head)}, true
-	case seq < f.gone(r):
+	case seq < r.first && !f.has(r.first), seq < f.gone(r):
 		return s, false
 	}
 	return span{f.first(r), f.at(r.head)}, true

@@ -146,3 +146,21 @@ func TestSlotsAgainstAMap(t *testing.T) {
 		}
 	}
 }
+
+// TestLogBehindAnIdleRecord: shapes that come and go behind a record that nobody adds to leave nothing behind either.
+func TestLogBehindAnIdleRecord(t *testing.T) {
+	f := frames{limit: 1 << 20}
+	idle := &Shape{}
+	f.add(idle, entry{xid: 1, frame: f.keep(make([]byte, 10))})
+	for range 20_000 {
+		s := &Shape{}
+		f.add(s, entry{xid: 1, frame: f.keep(make([]byte, 10))})
+		f.forget(s)
+	}
+	if len(f.blocks) > 2048 || f.kept > 1 || f.bytes > 10 {
+		t.Errorf("%d blocks are listed and %d kept, with %d bytes", len(f.blocks), f.kept, f.bytes)
+	}
+	if kept, ok := f.since(&idle.ring, idle.ring.head); !ok || !kept.empty() {
+		t.Error("who has read the idle shape's only frame lacks something")
+	}
+}

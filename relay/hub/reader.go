@@ -19,6 +19,8 @@ type Reader struct {
 	streams []*Stream
 	// due are the streams that Pull looks at: those that aren't live, and those of which Due told.
 	due []*Stream
+	// upTo is the number of the frame up to which a look has taken all that each of the streams has.
+	upTo uint64
 	// refresh is the position before which a stream's last cursor is too old: it gets a newer one.
 	refresh relay.LSN
 	// Frames counts what was added to sinks.
@@ -95,7 +97,9 @@ func (r *Reader) Attach(shape *Shape) *Stream {
 	defer s.mu.Unlock()
 	st := &Stream{Shape: shape, after: shape.ring.head, position: s.position, fresh: true}
 	if s.tx.open {
-		st.open, st.skip = s.tx.xid, s.tx.xid
+		// A cursor from before its end would promise it.
+		st.open, st.skip, st.fence = s.tx.xid, s.tx.xid, s.position+1
+		st.waitForFence()
 	}
 	r.streams = append(r.streams, st)
 	r.Due(st)
@@ -170,10 +174,18 @@ func (r *Reader) Pull(sink Sink, limit int) (more bool) {
 			}
 		}
 	}
+	if slices.ContainsFunc(r.due, (*Stream).joining) {
+		// Who becomes live does so where the others are.
+		for _, st := range r.streams {
+			r.Due(st)
+		}
+	}
 	position := r.look()
 	more = r.pullLive(sink, limit) || r.pullJoining(sink, limit, position)
 	r.due = slices.DeleteFunc(r.due, func(st *Stream) bool {
-		st.due = !st.Live || st.ended() || st.stale(r.refresh) || r.heard(st)
+		rest := r.heard(st)
+		more = more || st.Live && rest // it has only just become live, within a transaction
+		st.due = !st.Live || st.ended() || st.stale(r.refresh) || rest
 		st.view = span{} // an idle connection keeps no memory of the log
 		return !st.due
 	})
@@ -183,10 +195,13 @@ func (r *Reader) Pull(sink Sink, limit int) (more bool) {
 // heard tells that a stream's next frame is among those that the loop knows of. Of a later one it is told soon. It must not
 // go out before: a stream that isn't due yet may have frames from before it.
 func (r *Reader) heard(st *Stream) bool {
-	return !st.view.empty() && st.view.first.seq <= r.source.heard[r.loop]
+	return !st.view.empty() && st.view.first.seq <= max(r.upTo, r.source.heard[r.loop])
 }
 
 func (st *Stream) ended() bool { return st.Lost != "" || st.Err != nil }
+
+// joining tells that what brings the stream in is done, and that it isn't live yet.
+func (st *Stream) joining() bool { return !st.Live && st.load == nil && !st.ended() }
 
 func (st *Stream) pullLoad(sink Sink, limit int) (frames uint64) {
 	for sink.Len() < limit {
@@ -226,7 +241,7 @@ func (st *Stream) join() {
 	// before that would have it come again.
 	st.fence = max(st.fence, st.Cursor)
 	if st.visible != nil || st.fence > s.position {
-		st.waitForFence(s)
+		st.waitForFence()
 	}
 }
 
@@ -264,6 +279,9 @@ func (r *Reader) look() (position relay.LSN) {
 		if st.view, ok = s.frames.since(&st.Shape.ring, st.after); !ok {
 			st.Lost = "lagged"
 		}
+	}
+	if len(r.due) == len(r.streams) {
+		r.upTo = s.frames.seq
 	}
 	return s.position
 }
@@ -313,12 +331,9 @@ func (r *Reader) pullJoining(sink Sink, limit int, position relay.LSN) (more boo
 			continue
 		}
 		if st.fresh {
-			st.jump()
-			if st.open != 0 && !st.fenced {
-				st.await()
-			}
+			r.jump(st, sink)
 		}
-		for !st.view.empty() {
+		for !st.fresh && !st.view.empty() {
 			if sink.Len() >= limit {
 				return true
 			}
@@ -337,33 +352,31 @@ func (r *Reader) pullJoining(sink Sink, limit int, position relay.LSN) (more boo
 	return false
 }
 
-// await makes the stream wait for the end of the transaction that was open when it was attached: a cursor before
-// that would promise it.
-func (st *Stream) await() {
-	s := st.Shape.Source
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	st.fence = st.position + 1
-	st.waitForFence(s)
-}
-
 // waitForFence has the source tell when it moves; with its lock held.
-func (st *Stream) waitForFence(s *Source) {
-	st.fenced = true
-	st.Shape.fenced++
-	s.fenced[st.Shape] = struct{}{}
-}
-
-// jump leaves out what came before live, and the rest of a transaction that is in the middle of it.
-func (st *Stream) jump() {
-	last := st.view.last
-	if last == nil {
+func (st *Stream) waitForFence() {
+	if st.fenced {
 		return
 	}
-	if last.more() && !last.schema() {
-		st.skip = last.xid
+	st.fenced = true
+	st.Shape.fenced++
+	st.Shape.Source.fenced[st.Shape] = struct{}{}
+}
+
+// jump leaves out the transactions that have come to their end before live. What columns were added goes out.
+func (r *Reader) jump(st *Stream, sink Sink) {
+	last := st.after
+	for rest := st.view; !rest.empty(); {
+		if e := rest.take(); e.end != 0 {
+			last = e.seq
+		}
 	}
-	st.after, st.view = last.seq, span{}
+	for st.after < last {
+		e := st.view.take()
+		if st.after = e.seq; e.schema() {
+			sink.Add(e.frame)
+			r.Frames++
+		}
+	}
 }
 
 func (r *Reader) note(st *Stream, sink Sink, kind string, position relay.LSN) {

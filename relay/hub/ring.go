@@ -18,12 +18,16 @@ func (e *entry) schema() bool { return e.xid == 0 }
 // more tells that the transaction goes on in a later frame.
 func (e *entry) more() bool { return e.end == 0 }
 
+// stretch is how many numbers of frames are skipped at once.
+const stretch = 512
+
 // record is an entry in the source's log. It is written once, under the source's lock; what may be read without it are
 // the entry and seq of a record that was taken from a ring under it, and next up to the last of these.
 type record struct {
 	entry
-	// seq is its number among all frames of the source; prev is that of the shape's record before it, 0 for none.
-	seq, prev uint64
+	// seq is its number among all frames of the source; prev is that of the shape's record before it, and skip that of the
+	// newest in an earlier stretch; 0 for none.
+	seq, prev, skip uint64
 	// next is the shape's following record.
 	next *record
 }

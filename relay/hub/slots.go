@@ -5,7 +5,7 @@ package hub
 //
 // It is open addressing with linear probing: a shape is at its hash's place or behind it, with no free slot between.
 type slots struct {
-	list []slot // a power of two, of which at least an eighth is free
+	list []slot // a power of two, of which at least a fifth is free
 	used int
 }
 
@@ -36,7 +36,7 @@ func (t *slots) get(hash uint64) *Shape {
 
 // set gives a hash its shape.
 func (t *slots) set(hash uint64, s *Shape) {
-	if 8*(t.used+1) > 7*len(t.list) {
+	if 5*(t.used+1) > 4*len(t.list) {
 		t.grow()
 	}
 	at, ok := t.at(hash)

@@ -29,6 +29,7 @@ type Source struct {
 	Name string
 
 	mu        sync.Mutex
+	telling   bool // some goroutine tells the listeners
 	identity  string
 	relations map[string]*published
 	streams   map[uint32][]StreamColumn
@@ -60,18 +61,28 @@ func NewSource(name string, frameBytes int, listeners ...Listener) *Source {
 // Lock takes the source's lock for the methods of its stream.
 func (s *Source) Lock() { s.mu.Lock() }
 
-// Unlock tells the listeners what is new and gives the lock back.
+// Unlock tells the listeners what is new and gives the lock back. One goroutine tells at a time: with two, a later number
+// might come before what it counts.
 func (s *Source) Unlock() {
-	dirty := s.dirty
-	if dirty == nil {
-		s.mu.Unlock()
+	if s.telling {
+		s.mu.Unlock() // the other tells this too
 		return
 	}
+	s.telling = true
+	for s.dirty != nil {
+		s.tell()
+	}
+	s.telling = false
+	s.mu.Unlock()
+}
+
+// tell is called with the lock held, which it gives back meanwhile.
+func (s *Source) tell() {
+	dirty, upTo := s.dirty, s.frames.seq
 	s.dirty = nil
 	for _, shape := range dirty.shapes {
 		shape.dirty = false
 	}
-	upTo := s.frames.seq
 	s.mu.Unlock()
 	for _, l := range s.listeners {
 		l.Notify(s, dirty.shapes, upTo)
@@ -79,6 +90,7 @@ func (s *Source) Unlock() {
 	clear(dirty.shapes)
 	dirty.shapes = dirty.shapes[:0]
 	batches.Put(dirty)
+	s.mu.Lock()
 }
 
 // Heard says, on a loop's goroutine, that its readers know by Due of all frames up to this one.
@@ -231,14 +243,14 @@ func (s *Source) found(i *index, v relay.Value, op byte) {
 		return
 	}
 	fetch(one)
-	s.tx.opening() // what tell needs as well is made while the shape is on its way
-	s.tell(one, v.Text, op)
+	s.tx.opening() // what give needs as well is made while the shape is on its way
+	s.give(one, v.Text, op)
 	for _, shape := range more {
-		s.tell(shape, v.Text, op)
+		s.give(shape, v.Text, op)
 	}
 }
 
-func (s *Source) tell(shape *Shape, text []byte, op byte) {
+func (s *Source) give(shape *Shape, text []byte, op byte) {
 	switch {
 	case shape.sole.is(text):
 		s.show(shape, op)

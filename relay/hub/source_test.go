@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"pgrelay/relay"
@@ -241,11 +242,13 @@ func TestOrderBeforeAllIsHeard(t *testing.T) {
 		t.Error("a stream is due though each has a cursor of late")
 	}
 	// A cursor of its own would tell the client that there is nothing before it.
-	if !reader.Renew(203) {
+	reader.refresh = 203
+	reader.Due(streams[0])
+	look()
+	// A look at all of them misses none.
+	if !reader.Renew(204) {
 		t.Error("no stream is due though the cursors of all are old")
 	}
-	look()
-	s.Heard(0, 6)
 	look(`changes tx 2 insert row id="1",status="a"`, `changes tx 2 insert row id="1",note="b"`,
 		`changes tx 3 insert row id="1",status="a"`, `changes tx 3 insert row id="1",note="b"`)
 	s.Lock()
@@ -258,6 +261,112 @@ func TestOrderBeforeAllIsHeard(t *testing.T) {
 	if reader.Renew(400) {
 		t.Error("a stream is due though each has a cursor of late")
 	}
+}
+
+// TestLiveWhereTheOthersAre: a stream becomes live when the connection's others have what comes before, also where the reader
+// hasn't been told of that.
+func TestLiveWhereTheOthersAre(t *testing.T) {
+	r := relation()
+	s := newTestSource(r)
+	reader := NewReader(s, 0)
+	reader.Attach(s.Shape(r, Spec{Columns: []string{"status"}, Rule: "true"}))
+	check(t, pull(t, reader), "live")
+	load := reader.Attach(s.Shape(r, Spec{Columns: []string{"note"}, Rule: "true", Snapshot: true})).Snapshot(func() {})
+	if err := load.Register(func() {}); err != nil {
+		t.Fatal(err)
+	}
+	load.Finish(nil, 0, nil)
+	write(t, s, 9, 300, func() error { return s.Row('I', table, nil, tuple("1", "a", "b")) })
+	out := &sink{}
+	reader.Pull(out, 1<<20)
+	var lines []string
+	for _, m := range out.messages(t) {
+		lines = append(lines, line(m))
+	}
+	check(t, lines, `changes tx 9 insert row id="1",status="a"`, `changes tx 9 insert row id="1",note="b"`, "live")
+}
+
+// TestLiveWithinATransaction: a stream without rows that is first looked at within a transaction which began after it was
+// attached has all of that after its live.
+func TestLiveWithinATransaction(t *testing.T) {
+	r := relation()
+	s := newTestSource(r)
+	reader := NewReader(s, 0)
+	st := reader.Attach(s.Shape(r, plain))
+	write(t, s, 6, 150, func() error { return s.Row('I', table, nil, tuple("1", "left out", nil)) })
+	s.Lock()
+	s.Begin(7, 0)
+	if err := s.Row('I', table, nil, tuple("2", strings.Repeat("x", partBytes), nil)); err != nil {
+		t.Fatal(err)
+	}
+	s.Unlock()
+	lines := pull(t, reader)
+	if len(lines) != 2 || lines[0] != "live" || !strings.HasPrefix(lines[1], "changes tx 7 part 0") || st.Cursor != 150 {
+		t.Fatalf("got %.200q, cursor %d", lines, st.Cursor)
+	}
+	s.Lock()
+	if err := s.Row('I', table, nil, tuple("3", "small", nil)); err != nil {
+		t.Fatal(err)
+	}
+	s.Commit(200)
+	s.Unlock()
+	check(t, pull(t, reader), `changes tx 7 part 1 insert row id="3",note=null,status="small"`)
+}
+
+// listener has the next word held up, as a goroutine that loses its processor is.
+type listener struct {
+	mu   sync.Mutex
+	told []string
+	hold chan struct{}
+	held chan struct{}
+}
+
+func (l *listener) Notify(_ *Source, shapes []*Shape, upTo uint64) {
+	l.mu.Lock()
+	hold := l.hold
+	l.hold = nil
+	l.mu.Unlock()
+	if hold != nil {
+		close(l.held)
+		<-hold
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, shape := range shapes {
+		l.told = append(l.told, fmt.Sprint(shape.Relation().Name, " ", upTo))
+	}
+}
+
+// TestOneTellsAtATime: what one goroutine has to tell doesn't come before what another is telling.
+func TestOneTellsAtATime(t *testing.T) {
+	l := &listener{}
+	first, second := relation(), relation()
+	second.Name, second.Table, second.OID, second.Leaves[0].OID = "shop.other", "other", table+1, table+1
+	s := NewSource("shop", 0, l)
+	s.Reset("system/shop/1/1", 100, "journal_gap")
+	s.SetRelations([]*relay.Relation{first, second}, 100)
+	s.Lock()
+	s.Layout(table, layoutOf(first))
+	s.Unlock()
+	s.Shape(first, plain)
+	s.Shape(second, plain)
+	hold := make(chan struct{})
+	l.hold, l.held = hold, make(chan struct{})
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		write(t, s, 10, 300, func() error { return s.Row('I', table, nil, tuple("1", "a", "b")) })
+	}()
+	<-l.held
+	s.SetRelations([]*relay.Relation{first}, 301) // ends the other's shape
+	l.mu.Lock()
+	if len(l.told) > 0 {
+		t.Errorf("the listener was told %q before what comes first", l.told)
+	}
+	l.mu.Unlock()
+	close(hold)
+	<-done
+	check(t, l.told, first.Name+" 1", second.Name+" 1")
 }
 
 func TestSnapshotAndStreamJoin(t *testing.T) {
