@@ -33,7 +33,7 @@ type Outbox struct {
 // NewOutbox is a capture of what triggers capture at source, whose changes go into h.
 func NewOutbox(source *warehouse.Source, h *hub.Source, cfg Config) *Outbox {
 	c := &Outbox{}
-	c.base.init(source.ByTrigger(), h, cfg, cfg.withDefaults().Snapshots) // each replay has a connection
+	c.base.init(source.ByTrigger(), h, cfg, cfg.withDefaults().Snapshots) // each replay takes a connection
 	c.log = c.log.With().Str("capture", string(relay.CaptureTrigger)).Logger()
 	return c
 }

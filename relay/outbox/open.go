@@ -8,6 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"pgrelay/relay"
 )
@@ -26,7 +27,11 @@ func Open(ctx context.Context, cfg Config) (*Reader, error) {
 	r := &Reader{cfg: cfg, layouts: layouts{}, kept: map[int64]int{}}
 	conf := cfg.Conn.Copy()
 	conf.OnNotification = func(*pgconn.PgConn, *pgconn.Notification) { r.rung.Store(true) }
+	if r.replays, err = openPool(ctx, cfg.Conn); err != nil {
+		return nil, err
+	}
 	if r.conn, err = pgx.ConnectConfig(ctx, conf); err != nil {
+		r.replays.Close()
 		return nil, fmt.Errorf("connect to the outbox: %w", err)
 	}
 	if err := r.open(ctx); err != nil {
@@ -34,6 +39,19 @@ func Open(ctx context.Context, cfg Config) (*Reader, error) {
 		return nil, err
 	}
 	return r, nil
+}
+
+// openPool makes the pool of the connections of replays. It has none until one is needed, and none a minute later.
+func openPool(ctx context.Context, conn *pgx.ConnConfig) (*pgxpool.Pool, error) {
+	cfg, err := pgxpool.ParseConfig("")
+	if err == nil {
+		cfg.ConnConfig, cfg.MinConns, cfg.MaxConns, cfg.MaxConnIdleTime = conn.Copy(), 0, replaysAtATime, time.Minute
+		var pool *pgxpool.Pool
+		if pool, err = pgxpool.NewWithConfig(context.WithoutCancel(ctx), cfg); err == nil {
+			return pool, nil
+		}
+	}
+	return nil, fmt.Errorf("make the pool of replays: %w", err)
 }
 
 func (r *Reader) open(ctx context.Context) error {
