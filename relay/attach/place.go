@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"pgrelay/relay"
+	"pgrelay/relay/outbox"
 	"pgrelay/relay/serve"
 	"pgrelay/relay/warehouse"
 )
@@ -127,15 +128,15 @@ func connect(ctx context.Context, conf *pgx.ConnConfig) (*pgx.Conn, error) {
 // settle sets what holds for the session, so it must be one: a pooler would lose the settings, and the next client of it would
 // meet them.
 func settle(ctx context.Context, conn *pgx.Conn) error {
-	var pid uint32
-	if err := conn.QueryRow(ctx, "select pg_catalog.pg_backend_pid()").Scan(&pid); err != nil {
+	pooled, err := outbox.Pooled(ctx, conn)
+	if err != nil {
 		return err
 	}
-	if pid != conn.PgConn().PID() {
+	if pooled {
 		return &relay.Problem{What: fmt.Sprintf("there is a pooler at %s:%d: attach and detach need sessions of their own, for their lock_timeout", conn.Config().Host, conn.Config().Port),
 			Remedy: "name the server itself in the DSN, or for a foreign server with --hosts"}
 	}
-	_, err := conn.Exec(ctx, "select set_config('search_path', 'pg_catalog', false), set_config('lock_timeout', '"+lockTimeout+"', false)")
+	_, err = conn.Exec(ctx, "select set_config('search_path', 'pg_catalog', false), set_config('lock_timeout', '"+lockTimeout+"', false)")
 	return err
 }
 

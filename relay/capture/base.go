@@ -287,13 +287,14 @@ func (c *base) closePool() {
 	}
 }
 
-func (c *base) openPool(ctx context.Context, conn *pgx.ConnConfig) error {
+// openPool makes the pool of so many snapshots and replays, with one connection more.
+func (c *base) openPool(ctx context.Context, conn *pgx.ConnConfig, loads int) error {
 	cfg, err := pgxpool.ParseConfig("")
 	if err != nil {
 		return fmt.Errorf("make the pool: %w", err)
 	}
 	cfg.ConnConfig = conn
-	cfg.MaxConns = int32(c.cfg.Snapshots) + 1
+	cfg.MaxConns = int32(loads) + 1
 	cfg.MinConns = 0
 	cfg.MaxConnIdleTime = time.Minute
 	pool, err := pgxpool.NewWithConfig(ctx, cfg)
@@ -304,6 +305,21 @@ func (c *base) openPool(ctx context.Context, conn *pgx.ConnConfig) error {
 	c.pool = pool
 	c.mu.Unlock()
 	return nil
+}
+
+// acquire takes a connection of the pool, which the caller releases.
+func (c *base) acquire(ctx context.Context) (*pgxpool.Conn, error) {
+	c.mu.Lock()
+	pool := c.pool
+	c.mu.Unlock()
+	if pool == nil {
+		return nil, hub.ErrUnavailable
+	}
+	conn, err := pool.Acquire(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("connect: %w", err)
+	}
+	return conn, nil
 }
 
 // verdict is what the connections are told of an error.

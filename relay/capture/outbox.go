@@ -79,7 +79,7 @@ func (c *Outbox) session(ctx context.Context) error {
 		return err
 	}
 	from := c.resume(reader)
-	if err := c.openPool(ctx, source.Conn.Copy()); err != nil {
+	if err := c.openPool(ctx, source.Conn.Copy(), cap(c.loads)+cap(c.replays)); err != nil {
 		return err
 	}
 	asked := time.Now()
@@ -243,7 +243,7 @@ func (c *Outbox) Snapshot(load *hub.Load) {
 		position, _ := load.Registered()
 		behind, err := load.Behind()
 		if err == nil && behind {
-			err = c.replay(ctx, load, load.Replay(), position, &visible)
+			err = c.replay(ctx, conn, load, load.Replay(), position, &visible)
 		}
 		return j, err != nil, err
 	})
@@ -270,12 +270,19 @@ func settled(ctx context.Context, conn *pgx.Conn) error {
 
 // Replay runs a load by replaying what came after since.
 func (c *Outbox) Replay(load *hub.Load, replay *hub.Replay, since relay.LSN) {
-	c.replaying(load, func(ctx context.Context) error { return c.replay(ctx, load, replay, since, nil) })
+	c.replaying(load, func(ctx context.Context) error {
+		conn, err := c.acquire(ctx)
+		if err != nil {
+			return err
+		}
+		defer conn.Release()
+		return c.replay(ctx, conn.Conn(), load, replay, since, nil)
+	})
 }
 
 // replay brings a load from a position to its registration, and on to a newer one for as long as the ring has left the
 // registration behind meanwhile. What visible sees is left out.
-func (c *Outbox) replay(ctx context.Context, load *hub.Load, replay *hub.Replay, from relay.LSN, visible *hub.Visibility) error {
+func (c *Outbox) replay(ctx context.Context, conn *pgx.Conn, load *hub.Load, replay *hub.Replay, from relay.LSN, visible *hub.Visibility) error {
 	reader := c.open()
 	var brought uint64 // what was open at the registration of before; its end may lie behind the newer one
 	for {
@@ -285,7 +292,7 @@ func (c *Outbox) replay(ctx context.Context, load *hub.Load, replay *hub.Replay,
 			load.Delivered(brought)
 		case from < to || open != 0:
 			r := newRedelivery(ctx, replay, visible, from, to, open)
-			err := reader.Replay(ctx, from, r.until(), r)
+			err := reader.Replay(ctx, conn, from, r.until(), r)
 			if err = r.outcome(err); err != nil {
 				return err
 			}

@@ -2,11 +2,9 @@ package capture
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"pgrelay/relay"
-	"pgrelay/relay/hub"
 )
 
 // passedEvery is how often Passed looks where the stream is.
@@ -37,15 +35,9 @@ func (c *base) passes(ctx context.Context, lsn relay.LSN) error {
 
 // markNow returns a position behind all that was committed, which the stream passes soon.
 func (c *Capture) markNow(ctx context.Context) (relay.LSN, error) {
-	c.mu.Lock()
-	pool := c.pool
-	c.mu.Unlock()
-	if pool == nil {
-		return 0, hub.ErrUnavailable
-	}
-	conn, err := pool.Acquire(ctx)
+	conn, err := c.acquire(ctx)
 	if err != nil {
-		return 0, fmt.Errorf("connect: %w", err)
+		return 0, err
 	}
 	defer conn.Release()
 	return c.fence(ctx, conn.Conn())

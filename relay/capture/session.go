@@ -58,7 +58,7 @@ func (c *Capture) session(ctx context.Context) error {
 	defer func() { _ = stream.Close() }()
 	conf := source.Conn.Copy()
 	conf.RuntimeParams["lock_timeout"] = "2s" // nothing that is asked before a snapshot begins waits for long
-	if err := c.openPool(ctx, conf); err != nil {
+	if err := c.openPool(ctx, conf, c.cfg.Snapshots); err != nil {
 		return err
 	}
 	fence, err := c.fence(ctx, conn)

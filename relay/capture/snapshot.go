@@ -87,15 +87,9 @@ func (c *base) attempt(ctx context.Context, bring bringIn) (joint, error) {
 	}
 	defer func() { <-c.loads }()
 	defer c.cfg.SnapshotStarted()()
-	c.mu.Lock()
-	pool := c.pool
-	c.mu.Unlock()
-	if pool == nil {
-		return joint{}, hub.ErrUnavailable
-	}
-	conn, err := pool.Acquire(ctx)
+	conn, err := c.acquire(ctx)
 	if err != nil {
-		return joint{}, fmt.Errorf("connect for a snapshot: %w", err)
+		return joint{}, err
 	}
 	j, dirty, err := bring(ctx, conn.Conn())
 	if dirty {

@@ -38,8 +38,11 @@ func (f *frames) keep(frame []byte) []byte {
 	return f.chunk[from:] // its capacity reaches over what follows, so that a writer can see that they lie side by side
 }
 
+// maxGone is how many of the blocks that are listed may be nil, beside four for each that isn't.
+const maxGone = 1024
+
 // add puts an entry into its shape's ring and drops the oldest blocks past the limit, and where nearly all that follow are
-// nil.
+// nil. It looks at none of their records nor at their shapes, which are in no cache by then.
 func (f *frames) add(s *Shape, e entry) {
 	f.seq++
 	if f.seq%blockRecords == 0 || len(f.blocks) == 0 {
@@ -59,8 +62,8 @@ func (f *frames) add(s *Shape, e entry) {
 	b.live++
 	b.bytes += len(e.frame)
 	f.bytes += len(e.frame)
-	for len(f.blocks) > 1 && (f.bytes > f.limit || len(f.blocks) > 1024+4*f.kept) {
-		f.drop()
+	for len(f.blocks) > 1 && (f.bytes > f.limit || len(f.blocks) > maxGone+4*f.kept) {
+		f.release(0)
 	}
 	if b.bytes > f.limit/16 {
 		f.next()
@@ -77,9 +80,6 @@ func (f *frames) at(seq uint64) *record {
 
 // next has the log go on in another block.
 func (f *frames) next() { f.seq |= blockRecords - 1 }
-
-// drop forgets the oldest block. It looks at none of its records nor at their shapes, which are in no cache by then.
-func (f *frames) drop() { f.release(0) }
 
 // release lets go of a block.
 func (f *frames) release(i uint64) {

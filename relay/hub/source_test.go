@@ -84,6 +84,14 @@ func (s *sink) messages(t *testing.T) (messages []wire.ServerMessage) {
 	return messages
 }
 
+func (s *sink) lines(t *testing.T) (lines []string) {
+	t.Helper()
+	for _, m := range s.messages(t) {
+		lines = append(lines, line(m))
+	}
+	return lines
+}
+
 // line is a message in one line, for comparison.
 func line(m wire.ServerMessage) string {
 	var b strings.Builder
@@ -129,9 +137,7 @@ func pull(t *testing.T, r *Reader) (lines []string) {
 	for more := true; more; {
 		s := &sink{}
 		more = r.Pull(s, 1<<10)
-		for _, m := range s.messages(t) {
-			lines = append(lines, line(m))
-		}
+		lines = append(lines, s.lines(t)...)
 	}
 	return lines
 }
@@ -222,11 +228,8 @@ func TestOrderBeforeAllIsHeard(t *testing.T) {
 	look := func(want ...string) {
 		t.Helper()
 		out := &sink{}
-		more, lines := reader.Pull(out, 1<<20), []string(nil)
-		for _, m := range out.messages(t) {
-			lines = append(lines, line(m))
-		}
-		if check(t, lines, want...); more {
+		more := reader.Pull(out, 1<<20)
+		if check(t, out.lines(t), want...); more {
 			t.Error("there is said to be more at hand")
 		}
 	}
@@ -279,11 +282,7 @@ func TestLiveWhereTheOthersAre(t *testing.T) {
 	write(t, s, 9, 300, func() error { return s.Row('I', table, nil, tuple("1", "a", "b")) })
 	out := &sink{}
 	reader.Pull(out, 1<<20)
-	var lines []string
-	for _, m := range out.messages(t) {
-		lines = append(lines, line(m))
-	}
-	check(t, lines, `changes tx 9 insert row id="1",status="a"`, `changes tx 9 insert row id="1",note="b"`, "live")
+	check(t, out.lines(t), `changes tx 9 insert row id="1",status="a"`, `changes tx 9 insert row id="1",note="b"`, "live")
 }
 
 // TestLiveWithinATransaction: a stream without rows that is first looked at within a transaction which began after it was

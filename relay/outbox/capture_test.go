@@ -248,7 +248,7 @@ func TestColumnsChange(t *testing.T) {
 		// The same again from the record.
 		again := newSink()
 		again.names = s.names
-		if err := r.Replay(t.Context(), from, 0, again); err != nil {
+		if err := d.replay(r, from, again); err != nil {
 			t.Fatal(err)
 		}
 		again.want(t, want...)

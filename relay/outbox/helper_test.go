@@ -162,6 +162,17 @@ func (d *db) open(cfg Config) *Reader {
 	return r
 }
 
+// replay hands over once more what the reader has handed over from a position on.
+func (d *db) replay(r *Reader, from relay.LSN, h Handler) error {
+	d.t.Helper()
+	conn, err := pgx.ConnectConfig(d.t.Context(), r.cfg.Conn.Copy())
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	defer func() { _ = conn.Close(context.Background()) }()
+	return r.Replay(d.t.Context(), conn, from, 0, h)
+}
+
 // change is what a handler got, as text.
 type change struct {
 	xid uint64

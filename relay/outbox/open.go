@@ -8,7 +8,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
-	"github.com/jackc/pgx/v5/pgxpool"
 
 	"pgrelay/relay"
 )
@@ -27,11 +26,7 @@ func Open(ctx context.Context, cfg Config) (*Reader, error) {
 	r := &Reader{cfg: cfg, layouts: layouts{}, kept: map[int64]int{}}
 	conf := cfg.Conn.Copy()
 	conf.OnNotification = func(*pgconn.PgConn, *pgconn.Notification) { r.rung.Store(true) }
-	if r.replays, err = openPool(ctx, cfg.Conn); err != nil {
-		return nil, err
-	}
 	if r.conn, err = pgx.ConnectConfig(ctx, conf); err != nil {
-		r.replays.Close()
 		return nil, fmt.Errorf("connect to the outbox: %w", err)
 	}
 	if err := r.open(ctx); err != nil {
@@ -39,19 +34,6 @@ func Open(ctx context.Context, cfg Config) (*Reader, error) {
 		return nil, err
 	}
 	return r, nil
-}
-
-// openPool makes the pool of the connections of replays. It has none until one is needed, and none a minute later.
-func openPool(ctx context.Context, conn *pgx.ConnConfig) (*pgxpool.Pool, error) {
-	cfg, err := pgxpool.ParseConfig("")
-	if err == nil {
-		cfg.ConnConfig, cfg.MinConns, cfg.MaxConns, cfg.MaxConnIdleTime = conn.Copy(), 0, replaysAtATime, time.Minute
-		var pool *pgxpool.Pool
-		if pool, err = pgxpool.NewWithConfig(context.WithoutCancel(ctx), cfg); err == nil {
-			return pool, nil
-		}
-	}
-	return nil, fmt.Errorf("make the pool of replays: %w", err)
 }
 
 func (r *Reader) open(ctx context.Context) error {
@@ -81,14 +63,20 @@ func (r *Reader) open(ctx context.Context) error {
 	return nil
 }
 
-// settle finds out whether the session is one: a pooler gives its own process number, and another process to each transaction.
-func (r *Reader) settle(ctx context.Context) error {
+// Pooled tells that something is in between which gives its own process number, and another process to each transaction.
+func Pooled(ctx context.Context, conn *pgx.Conn) (bool, error) {
 	var pid uint32
-	err := r.conn.QueryRow(ctx, "select pg_catalog.pg_backend_pid()", pgx.QueryExecModeSimpleProtocol).Scan(&pid)
-	if err != nil {
+	err := conn.QueryRow(ctx, "select pg_catalog.pg_backend_pid()", pgx.QueryExecModeSimpleProtocol).Scan(&pid)
+	return pid != conn.PgConn().PID(), err
+}
+
+// settle finds out whether the session is one.
+func (r *Reader) settle(ctx context.Context) error {
+	var err error
+	if r.pooled, err = Pooled(ctx, r.conn); err != nil {
 		return fmt.Errorf("look at the session: %w", err)
 	}
-	if r.pooled = pid != r.conn.PgConn().PID(); r.pooled {
+	if r.pooled {
 		r.cfg.Logger.Warn().Msg("a pooler is in between: nobody can ring through it, so the outbox is polled; connect to the server itself")
 		return nil
 	}

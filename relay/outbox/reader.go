@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 
 	"pgrelay/relay"
 )
@@ -24,7 +23,6 @@ type Reader struct {
 
 	cfg     Config
 	conn    *pgx.Conn
-	replays *pgxpool.Pool
 	pooled  bool // another process may serve each transaction
 	layouts layouts
 	// Of Run alone.
@@ -80,11 +78,6 @@ func (r *Reader) Close() error {
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 		defer cancel()
 		r.closeErr = r.conn.PgConn().Close(ctx)
-		if r.replays.Stat().AcquiredConns() > 0 {
-			go r.replays.Close() // when those that run have come to their end
-		} else {
-			r.replays.Close()
-		}
 	})
 	return r.closeErr
 }

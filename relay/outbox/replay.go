@@ -14,21 +14,11 @@ import (
 // deliveriesAtOnce is how many deliveries are asked for in one round trip of a replay.
 const deliveriesAtOnce = 64
 
-// replaysAtATime is how many replays run beside each other; more wait.
-const replaysAtATime = 8
-
-// Replay hands over once more what follows from, up to to; 0 is everything that was recorded when it began. It uses a
-// connection of its own, so several may run beside Run. It returns ErrGone where from is not in the window. The table that it
-// reads isn't emptied meanwhile, so it shouldn't take long.
-func (r *Reader) Replay(ctx context.Context, from, to relay.LSN, h Handler) error {
-	pooled, err := r.replays.Acquire(ctx)
-	if err != nil {
-		return fmt.Errorf("connect to the outbox: %w", err)
-	}
-	defer pooled.Release()
-	conn := pooled.Conn()
-	other := &Reader{cfg: r.cfg, conn: conn, Epoch: r.Epoch, pooled: true}
-	if _, err := other.replay(ctx, conn, newDeliverer(h, layouts{}), from, to); err != nil {
+// Replay hands over once more what follows from, up to to; 0 is everything that was recorded when it began. It uses the
+// caller's connection, which may be to a pooler, so several may run beside Run. It returns ErrGone where from is not in the
+// window. The table that it reads isn't emptied meanwhile, so it shouldn't take long.
+func (r *Reader) Replay(ctx context.Context, conn *pgx.Conn, from, to relay.LSN, h Handler) error {
+	if _, err := r.replay(ctx, conn, newDeliverer(h, layouts{}), from, to); err != nil {
 		return fmt.Errorf("replay the outbox: %w", err)
 	}
 	return nil

@@ -38,7 +38,7 @@ func TestResume(t *testing.T) {
 		for i, p := range positions {
 			again := newSink()
 			again.names = s.names
-			if err := r.Replay(t.Context(), p, 0, again); err != nil {
+			if err := d.replay(r, p, again); err != nil {
 				t.Fatal(err)
 			}
 			if want := all[counts[i]:]; !slices.Equal(again.got, want) {
@@ -66,7 +66,7 @@ func TestResume(t *testing.T) {
 		if want = append(want, "I a ('1000')"); !slices.Equal(got, want) {
 			t.Errorf("got %v, want %v", got, want)
 		}
-		if err := other.Replay(t.Context(), 5, 0, newSink()); !errors.Is(err, ErrGone) {
+		if err := d.replay(other, 5, newSink()); !errors.Is(err, ErrGone) {
 			t.Errorf("got %v for a position of another epoch, want ErrGone", err)
 		}
 	})
@@ -157,19 +157,19 @@ func TestWindow(t *testing.T) {
 			t.Errorf("the outbox has %d dead tuples", dead)
 		}
 		other := d.open(cfg)
-		if err := other.Replay(t.Context(), begin, 0, newSink()); !errors.Is(err, ErrGone) {
+		if err := d.replay(other, begin, newSink()); !errors.Is(err, ErrGone) {
 			t.Errorf("got %v, want ErrGone", err)
 		}
 		again := newSink()
 		again.names = s.names
-		if err := other.Replay(t.Context(), middle, 0, again); err != nil {
+		if err := d.replay(other, middle, again); err != nil {
 			t.Fatal(err)
 		}
 		again.want(t, fmt.Sprintf("I a ('%d', 'new')", scan[int64](d, `select max(id) from a`)))
 		start, _ := other.Window()
 		whole := newSink()
 		whole.names = s.names
-		if err := other.Replay(t.Context(), start, 0, whole); err != nil {
+		if err := d.replay(other, start, whole); err != nil {
 			t.Fatal(err)
 		}
 		got, all := whole.whats(), s.whats()
@@ -205,7 +205,7 @@ func TestKeep(t *testing.T) {
 			t.Errorf("the window begins at %x, after %x, which is kept", start, kept)
 		}
 		again := newSink()
-		if err := r.Replay(t.Context(), kept, 0, again); err != nil {
+		if err := d.replay(r, kept, again); err != nil {
 			t.Errorf("what is kept can't be replayed: %v", err)
 		}
 		for start := relay.LSN(0); start <= kept; start, _ = r.Window() { // half of the budget is 8 MiB

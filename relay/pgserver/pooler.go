@@ -3,6 +3,7 @@ package pgserver
 import (
 	"fmt"
 	"net"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -82,8 +83,7 @@ logfile = %s
 			t.Logf("PgBouncer's log:\n%s", text)
 		}
 	})
-	c.Host, c.Port, c.Fallbacks = "127.0.0.1", uint16(port), nil
-	address := net.JoinHostPort(c.Host, strconv.Itoa(port))
+	address := net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
 	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(5 * time.Millisecond) {
 		conn, err := net.Dial("tcp", address)
 		if err == nil {
@@ -95,5 +95,10 @@ logfile = %s
 			t.Fatalf("pgbouncer doesn't answer: %v; its log:\n%s", err, text)
 		}
 	}
-	return fmt.Sprintf("postgres://%s:%s@%s/%s?sslmode=disable", c.User, c.Password, address, c.Database)
+	u, err := url.Parse(dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.Host = address
+	return u.String()
 }

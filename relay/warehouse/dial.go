@@ -178,13 +178,16 @@ func connect(ctx context.Context, conf *pgx.ConnConfig) (conn *pgx.Conn, done fu
 	if err != nil {
 		return nil, nil, err
 	}
-	// Not for the session: a pooler would give that to the next client as it is.
-	if _, err := conn.PgConn().Exec(ctx, "begin isolation level repeatable read, read only; set local search_path = pg_catalog").ReadAll(); err != nil {
+	tx, err := conn.BeginTx(ctx, oneState)
+	if err == nil {
+		_, err = conn.Exec(ctx, pins) // not for the session: a pooler would give that to the next client as it is
+	}
+	if err != nil {
 		return nil, nil, errors.Join(err, conn.Close(ctx))
 	}
 	return conn, func() {
 		ctx := context.WithoutCancel(ctx)
-		_, _ = conn.PgConn().Exec(ctx, "rollback").ReadAll() // nothing was written
+		_ = tx.Rollback(ctx) // nothing was written
 		_ = conn.Close(ctx)
 	}, nil
 }

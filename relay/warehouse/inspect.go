@@ -41,6 +41,9 @@ select (select system_identifier::text from pg_catalog.pg_control_system()), pg_
   not exists (select from pg_catalog.pg_publication p
     where p.pubname = any($1::text[]) and pg_catalog.to_jsonb(p) ->> 'pubgencols' <> 's')`
 
+// oneState is a transaction that sees one state of the catalog.
+var oneState = pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}
+
 // pins are the session settings on which texts in the catalog's answers depend.
 const pins = `select pg_catalog.set_config(name, value, true) from (values ('search_path', 'pg_catalog'), ('datestyle', 'ISO, YMD'),
   ('timezone', 'UTC'), ('intervalstyle', 'postgres'), ('extra_float_digits', '1'), ('bytea_output', 'hex')) v(name, value)`
@@ -50,7 +53,7 @@ const pins = `select pg_catalog.set_config(name, value, true) from (values ('sea
 // it pins pinned until its end.
 func (s *Source) Inspect(ctx context.Context, conn *pgx.Conn) (_ *Inspection, err error) {
 	if conn.PgConn().TxStatus() == 'I' {
-		tx, err := conn.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly})
+		tx, err := conn.BeginTx(ctx, oneState)
 		if err != nil {
 			return nil, fmt.Errorf("inspect source %s: %w", s.Name, err)
 		}
