@@ -18,7 +18,7 @@ import (
 var scripts embed.FS
 
 // Version is the one that install.sql writes to relay.state.
-const Version = 1
+const Version = 2
 
 // Install returns install.sql, ready for the simple query protocol. reader is the role that may read the outbox; "" for none.
 func Install(reader string) string {

@@ -3,7 +3,7 @@
 --          reader is the relay's role, which must exist (default: nobody's but yours). Again, as the same role, is harmless: it
 --          brings an older version up to date, and readers from before stay readers.
 -- Locks:   none on your tables. Over an older version: ACCESS EXCLUSIVE on relay.state and relay.captured, where they lack a
---          column, at most 500 ms; then fails, try again.
+--          column, at most 500 ms; then fails, try again. And on the outbox's tables, where nobody uses them.
 -- Undo:    uninstall.sql, which undoes enable_table.sql, too.
 -- Prints:  psql's command tags, and what comes next.
 
@@ -75,7 +75,7 @@ begin
             at       timestamptz not null,  -- when the trigger wrote it
             relation oid         not null,  -- pg_class.oid of the table, of a partition its own
             kind     "char"      not null,  -- I, U, D rows; T truncate; X changes were lost, new holds why
-            bell     boolean     not null,  -- the first of its transaction: rings at commit if the reader sleeps
+            bell     boolean     not null,  -- the first of its transaction, which has rung if the reader slept
             old      text[],                -- the rows as record_out prints them under pinned settings
             new      text[]                 -- one for each of old where both are there
             ) with (autovacuum_enabled = false, toast.autovacuum_enabled = false)', k);
@@ -161,6 +161,30 @@ begin
 end
 $$;
 
+-- A trigger rang then, at commit. Where a transaction uses the outbox it stays, for the next time, and does nothing.
+do $$
+declare
+    k int;
+begin
+    if (select prorettype from pg_proc where oid = to_regproc('relay.ring')) = 'trigger'::regtype then
+        execute 'alter function relay.ring() rename to rang';
+        execute format('create or replace function %s returns trigger language plpgsql as %L', 'relay.rang()', 'begin return null; end');
+    end if;
+    for k in 0..2 loop
+        continue when not exists (select from pg_trigger t where t.tgrelid = to_regclass('relay.outbox_' || k) and t.tgname = 'ring');
+        begin
+            execute format('lock table relay.outbox_%s in access exclusive mode nowait', k);
+            execute format('drop trigger ring on relay.outbox_%s', k);
+        exception when lock_not_available then
+            null;
+        end;
+    end loop;
+    if not exists (select from pg_trigger t where t.tgfoid = to_regproc('relay.rang')) then
+        drop function if exists relay.rang();
+    end if;
+end
+$$;
+
 -- A function that returns something else can't be replaced, and one of other arguments would stand beside its successor: they
 -- are dropped, and who might execute them may do so again. Those that triggers run stay, for writers may be running them.
 do $$
@@ -197,10 +221,9 @@ do $$
 declare
     g record;
 begin
-    insert into relay.state (version) values (1) on conflict on constraint state_pkey do update set version = excluded.version;
+    insert into relay.state (version) values (2) on conflict on constraint state_pkey do update set version = excluded.version;
     if not current_setting('pgrelay.whole')::boolean then
         update relay.state set ready = false, reason = 'the outbox was made anew' where epoch > 0;
-        perform relay.doorbell((select doorbell from relay.state));
     end if;
     for g in select p.oid::regprocedure as function, e ->> 1 as role from jsonb_array_elements(current_setting('pgrelay.grants')::jsonb) e
         join pg_proc p on p.pronamespace = 'relay'::regnamespace and p.proname = e ->> 0 loop

@@ -191,7 +191,7 @@ func TestPsql(t *testing.T) {
 			t.Errorf("got %q, want how it is captured", got)
 		}
 		status := run("-f", "status.sql")
-		for _, want := range []string{"outbox|version 1", "doorbell|auto|", "shop.orders|by row, without total, redundant updates suppressed|", `shop."Weird ""Name"""|by statement|`} {
+		for _, want := range []string{"outbox|version 2", "doorbell|auto|", "shop.orders|by row, without total, redundant updates suppressed|", `shop."Weird ""Name"""|by statement|`} {
 			if !strings.Contains(status, want) {
 				t.Errorf("got status\n%s\nwant %q in it", status, want)
 			}

@@ -73,6 +73,7 @@ func TestInstallOverOlder(t *testing.T) {
 				t.Errorf("%s as monitor: got %v", sql, err)
 			}
 		}
+		execute(t, dba, triggers.Install("")) // nobody uses the outbox any more
 		sameAsFresh(t, s, dba)
 		mend(t, dba)
 		if got := scan[string](t, dba, `select string_agg(format('%s %s %s %s', name, level, excluded, suppress_redundant), ', ' order by name) from relay.captured`); got != "shop.a statement {secret} t, shop.b row {} f, shop.root row {} f" {
@@ -125,7 +126,7 @@ func TestNames(t *testing.T) {
 		if !strings.Contains(uninstall, "'"+name+"'") {
 			t.Errorf("uninstall.sql leaves %s", name)
 		}
-		ran := m[2] == "trigger" || slices.Contains([]string{"put", "close", "keep_budget", "fault", "writes_itself"}, name)
+		ran := m[2] == "trigger" || slices.Contains([]string{"ring", "put", "close", "keep_budget", "fault", "writes_itself"}, name)
 		if strings.Contains(dropped, "'"+name+"'") == ran {
 			t.Errorf("install.sql drops %s: %t", name, !ran)
 		}

@@ -73,8 +73,7 @@ select s.epoch > 0, exists (select from pg_catalog.pg_locks l where l.locktype =
   s.version, s.budget, s.policy, (select i.last_value >= 4611686018427387904 from relay.outbox_id i),
   coalesce((select pg_catalog.sum(pg_catalog.pg_total_relation_size(o.oid)) from pg_catalog.pg_class o
     where o.relnamespace = 'relay'::pg_catalog.regnamespace and o.relname ~ '^outbox_[0-9]$' and o.relkind = 'r'), 0)::int8,
-  coalesce((select pg_catalog.split_part(pg_catalog.encode(t.tgargs, 'escape'), '\000', 1) from pg_catalog.pg_trigger t
-    where t.tgrelid = pg_catalog.to_regclass('relay.outbox_0') and t.tgname = 'ring'), 'off')
+  coalesce(pg_catalog.to_jsonb(s) ->> 'doorbell', 'off')
 from relay.state s`
 
 const capturedSQL = `

@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -158,8 +159,8 @@ var sicknesses = map[string]sick{
 	"is a superuser":      {check: "privileges_beyond", severity: Warning, object: "role relay_role", says: "superuser", sql: "alter role relay_role superuser;", undo: "alter role relay_role nosuperuser;"},
 	"sees no transaction": {check: "blind", severity: Info, object: "role relay_role", sql: "revoke pg_read_all_stats from relay_role;"},
 
-	"older outbox": {check: "outbox_version", captured: true, severity: Warning, object: "schema relay", says: "older", sql: "update relay.state set version = 0;", undo: "update relay.state set version = 1;"},
-	"newer outbox": {check: "outbox_version", captured: true, severity: Error, object: "schema relay", says: "newer", sql: "update relay.state set version = 99;", undo: "update relay.state set version = 1;"},
+	"older outbox": {check: "outbox_version", captured: true, severity: Warning, object: "schema relay", says: "older", sql: "update relay.state set version = 0;", undo: fmt.Sprintf("update relay.state set version = %d;", triggers.Version)},
+	"newer outbox": {check: "outbox_version", captured: true, severity: Error, object: "schema relay", says: "newer", sql: "update relay.state set version = 99;", undo: fmt.Sprintf("update relay.state set version = %d;", triggers.Version)},
 	"outbox past its budget": {check: "outbox_budget", captured: true, severity: Error, object: "outbox", says: "past its budget of 10 B: nothing is captured then",
 		sql: "update relay.state set budget = 10;", undo: "update relay.state set budget = 1000000000;"},
 	"outbox near its budget": {check: "outbox_budget", captured: true, severity: Warning, object: "outbox", says: "application's writes fail then",
@@ -194,7 +195,7 @@ var sicknesses = map[string]sick{
 	"trigger left over beside its root's": {check: "trigger_orphaned", captured: true, severity: Warning, object: `on public.items`, says: "the triggers of the table's root capture it",
 		sql: "select relay.enable_table('items', level => 'row');\n" + rootTable + "select relay.enable_table('root');\n" + attachItems + "delete from relay.captured where relation = 'items'::regclass;"},
 	"function altered": {check: "trigger_altered", captured: true, severity: Warning, object: "function relay.ring", says: "by hand", undo: triggers.Install("relay_role"),
-		sql: "create or replace function relay.ring() returns trigger language plpgsql as 'begin return null; end';"},
+		sql: "create or replace function relay.ring() returns void language plpgsql as 'begin end';"},
 	"function unpinned": {check: "trigger_altered", captured: true, severity: Warning, object: "function relay.capture", says: "by hand", undo: triggers.Install("relay_role"),
 		sql: "alter function relay.capture() reset datestyle;"},
 	"trigger left over": {check: "trigger_orphaned", captured: true, severity: Warning, object: `trigger "!relay_truncate" on public.other`,

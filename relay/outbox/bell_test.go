@@ -15,8 +15,8 @@ import (
 // neverPolls makes a change that waits for the poll fail the test by its timeout.
 const neverPolls = time.Hour
 
-// TestDoorbellMissesNoCommit races single commits against the reader's falling asleep. With a poll of an hour, a commit that
-// goes unheard is never delivered. PGRELAY_BELL is how many commits to race, by default 500.
+// TestDoorbellMissesNoCommit races writes, and commits that follow a while after their write, against the reader's falling
+// asleep. With a poll of an hour, a commit that goes unheard is never delivered. PGRELAY_BELL is how many commits to race, by default 500.
 func TestDoorbellMissesNoCommit(t *testing.T) {
 	on(t, rung, func(t *testing.T, d *db) {
 		s := newSink()
@@ -30,10 +30,17 @@ func TestDoorbellMissesNoCommit(t *testing.T) {
 			rounds = n
 		}
 		for i := range rounds {
+			// The reader goes to sleep after its linger: writes and commits fall around that moment, before and behind it.
+			around := linger + time.Duration(i%200-100)*10*time.Microsecond
+			if i%4 == 3 {
+				d.execOn(conn, `begin`)
+			}
 			d.execOn(conn, `insert into public.a values ($1, $2)`, i, i)
-			// The reader goes to sleep after its linger: commits fall around that moment, before and behind it.
-			if i%3 > 0 {
-				pause(linger + time.Duration(i%200-100)*10*time.Microsecond)
+			if i%4 > 0 {
+				pause(around)
+			}
+			if i%4 == 3 {
+				d.execOn(conn, `commit`)
 			}
 			if i%10 == 9 {
 				s.await(t, func() bool { return s.rows == i+1 })
@@ -132,6 +139,40 @@ func TestIdleTransactions(t *testing.T) {
 	})
 }
 
+// TestSleepsSoundly: once those have ended that wrote before it fell asleep, the reader doesn't look by itself any more: who
+// began later rings, also where the transaction was open meanwhile.
+func TestSleepsSoundly(t *testing.T) {
+	on(t, rung, func(t *testing.T, d *db) {
+		s := newSink()
+		cfg := d.config()
+		cfg.Poll = neverPolls
+		s.names.set(d.table("public.a", "id int primary key"), "a")
+		old := d.connect()
+		d.execOn(old, `begin; insert into public.a values (1)`)
+		r, _ := d.start(cfg, s)
+		s.passed(t, r)
+		d.asleep()
+		young := d.connect()
+		d.execOn(young, `begin; insert into public.a values (2)`)
+		d.execOn(old, `rollback`)
+		d.quiet()
+		d.execOn(young, `commit`)
+		s.await(t, func() bool { return s.rows == 1 })
+		s.want(t, "I a ('2')")
+	})
+}
+
+// quiet waits until the reader's session has run nothing for much longer than it pauses between looks.
+func (d *db) quiet() {
+	d.t.Helper()
+	for !scan[bool](d, `select exists (select from pg_locks l join pg_stat_activity a using (pid) where l.locktype = 'advisory' and l.classid = 1885827685 and l.objid = 2
+		and l.granted and l.database = (select oid from pg_database where datname = current_database()) and a.state = 'idle' and a.state_change < clock_timestamp() - interval '500 ms')`) {
+		if d.t.Context().Err() != nil {
+			d.t.Fatal("the reader goes on looking")
+		}
+	}
+}
+
 // asleep waits until the reader holds the doorbell's lock.
 func (d *db) asleep() {
 	d.t.Helper()
@@ -169,7 +210,7 @@ func TestPreparedTransactions(t *testing.T) {
 	on(t, map[string]string{"max_prepared_transactions": "5"}, func(t *testing.T, d *db) {
 		s := newSink()
 		cfg := d.config()
-		cfg.PollUnrung = 20 * time.Millisecond
+		cfg.PollUnrung, cfg.Poll = 20*time.Millisecond, neverPolls
 		d.table("public.a", "id int primary key")
 		r, _ := d.start(cfg, s)
 		s.passed(t, r)
@@ -179,12 +220,15 @@ func TestPreparedTransactions(t *testing.T) {
 		d.exec(`commit prepared 'one'`)
 		s.await(t, func() bool { return s.rows == 2 })
 
-		// Whoever insists on the doorbell has writers ring past a prepared transaction that holds its lock.
+		// Whoever insists on the doorbell has the reader sleep, and look by itself for what was prepared before.
 		d.exec(`select relay.doorbell('on')`)
 		d.exec(`begin; insert into public.a values (3); prepare transaction 'two'`)
+		d.asleep()
 		d.exec(`insert into public.a values (4)`)
 		s.await(t, func() bool { return s.rows == 3 })
-		d.exec(`rollback prepared 'two'`)
+		d.asleep()
+		d.exec(`commit prepared 'two'`)
+		s.await(t, func() bool { return s.rows == 4 })
 	})
 }
 

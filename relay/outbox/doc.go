@@ -21,17 +21,17 @@
 //
 // NOTIFY takes a lock on the whole server at commit, so writers ring only while the reader sleeps. An advisory lock says which:
 //
-//   - A writer, at its commit (a deferred trigger on the first row that it wrote): tries the lock in shared mode. If it
-//     gets it, it keeps it until the commit is over. If not, it notifies.
-//   - The reader, about to sleep: takes the lock exclusively, looks once more, sleeps holding it. It listens already.
+//   - The reader, about to sleep: takes the lock, looks once more, sleeps holding it. It listens already.
+//   - A writer, when its transaction has written to the outbox for the first time: is the lock free? If not, it notifies. It
+//     takes the lock in shared mode for that and gives it back at once.
 //
-// No change is missed. A writer that got the lock holds it until its transaction is visible to all later snapshots
-// (CommitTransaction in xact.c ends the transaction before it releases locks), so the reader gets the lock only then, and its
-// look after that sees the change. A writer that didn't get it notifies: the lock was held or being waited for by the reader,
-// who listens, and a notification is sent to it when the change is visible. Writers hold the lock during their commit and not
-// during their transaction, so an idle transaction neither keeps the reader awake nor goes unheard. Where a commit takes long
-// (a synchronous standby that is away, a prepared transaction) the reader stops waiting for the lock and looks by itself until
-// it gets it. A slow poll stands behind all of this, for a notification that is lost or a doorbell that is switched off.
+// No change is missed. A writer that found the lock taken notifies, and the reader hears of it when the change is visible. One
+// that found it free had its transaction's id already, so that id is less than the next one as the reader reads it (age) when it
+// has the lock. (It needn't be among those that a snapshot says ran: that stops at the last one that has ended.) Until a snapshot
+// shows that all before that one have ended, and so has been looked with, a sleeping reader looks by itself now and then, at
+// first after a millisecond, then at most every 50 ms; who began later rings. An idle transaction thus costs the reader a few
+// looks a second, and nobody else anything: writers hold no lock for the doorbell's sake, and nothing runs within their commit.
+// A slow poll stands behind all of this, for a notification that is lost or a doorbell that is switched off.
 //
 // https://www.postgresql.org/docs/current/functions-info.html#FUNCTIONS-PG-SNAPSHOT
 // https://www.postgresql.org/docs/current/explicit-locking.html#ADVISORY-LOCKS

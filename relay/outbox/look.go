@@ -31,15 +31,20 @@ func (r *Reader) look(ctx context.Context, d *deliverer, first ...string) (found
 	p.SendPipelineSync()
 	r.send(p, commitName, nil)
 	p.SendPipelineSync()
-	r.send(p, rowsName, binaryResult, number, []byte(r.border.xmax), []byte(r.border.running))
+	r.send(p, rowsName, binaryResult, number, r.border.xmaxText(), []byte(r.border.running))
 	p.SendPipelineSync()
 	if err := p.Flush(); err != nil {
 		return false, fmt.Errorf("look: %w", err)
 	}
 	var bell error
-	for range first {
-		if _, err := results(p); err != nil {
+	for _, name := range first {
+		switch row, err := results(p); {
+		case err != nil:
 			bell = errors.Join(errBell, err)
+		case name == sleepName && len(row) == 1:
+			if r.age, err = strconv.ParseInt(string(row[0]), 10, 32); err != nil {
+				return false, fmt.Errorf("take the doorbell's lock: %w", err)
+			}
 		}
 	}
 	answer, err := results(p)

@@ -13,7 +13,7 @@ import (
 )
 
 // version is the form of schema relay that this package reads.
-const version = 1
+const version = 2
 
 // Open makes a reader, which no other one on the database may be. It begins a new epoch where it can't go on with the last one:
 // the outbox was closed or made anew, or the server is another one. For that it waits for transactions that were writing to

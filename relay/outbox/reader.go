@@ -27,8 +27,11 @@ type Reader struct {
 	layouts layouts
 	// Of Run alone.
 	border border
-	rings  bool // writers ring
-	asleep bool // the doorbell's lock is held
+	rings  bool          // writers ring
+	asleep bool          // the doorbell's lock is held
+	age    int64         // what sleepSQL returned
+	silent uint64        // transactions before this one may have written without ringing
+	nap    time.Duration // how long to wait for them before the next look
 	tended time.Time
 	unrung int // how many changes in a row came without a notification
 	pace   pace

@@ -126,7 +126,7 @@ func (r *Reader) again(ctx context.Context, conn *pgx.Conn, d *deliverer, some [
 	// Parsed and planned once for all of them.
 	p.SendPrepare("", againSQL, nil)
 	for _, one := range some {
-		p.SendQueryPrepared("", [][]byte{[]byte(one.s1.text), []byte(one.after.xmax), []byte(one.after.running), []byte(one.s1.xmax)}, nil, binaryResult)
+		p.SendQueryPrepared("", [][]byte{[]byte(one.s1.text), one.after.xmaxText(), []byte(one.after.running), one.s1.xmaxText()}, nil, binaryResult)
 	}
 	p.SendPipelineSync()
 	if err := p.Flush(); err != nil {

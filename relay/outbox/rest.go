@@ -15,7 +15,8 @@ var errBell = errors.New("the doorbell's lock was not taken")
 const (
 	// linger is how long after a change the reader stays awake: under load nobody rings.
 	linger = time.Millisecond
-	// lockWait bounds the wait for commits that are under way; awake bounds the pauses between looks while it can't sleep.
+	// lockWait bounds the wait for writers that are looking at the lock; awake bounds the pauses between looks while it isn't
+	// enough to be rung for.
 	lockWait = "100ms"
 	awake    = 50 * time.Millisecond
 )
@@ -41,7 +42,13 @@ func (r *Reader) rest(ctx context.Context, d *deliverer) error {
 			return err
 		}
 	}
-	rung, err := r.listen(ctx, r.cfg.Poll)
+	pause := r.cfg.Poll
+	heard := r.border.xmin >= r.silent
+	if !heard {
+		pause = min(pause, r.nap)
+		r.nap = min(2*r.nap, awake)
+	}
+	rung, err := r.listen(ctx, pause)
 	if err != nil {
 		return err
 	}
@@ -51,7 +58,9 @@ func (r *Reader) rest(ctx context.Context, d *deliverer) error {
 		if err != nil || !found {
 			return err
 		}
-		r.noteUnrung()
+		if heard {
+			r.noteUnrung()
+		}
 	} else {
 		r.unrung = 0
 	}
@@ -67,7 +76,7 @@ func (r *Reader) fallAsleep(ctx context.Context, d *deliverer) (bool, error) {
 		found, err := r.look(ctx, d, sleepName)
 		switch {
 		case errors.Is(err, errBell) && isCode(err, "55P03"):
-			// A commit takes long: look by oneself meanwhile.
+			// Somebody holds it: look by oneself meanwhile.
 			if err := r.wait(ctx, pause); err != nil || found {
 				return false, err
 			}
@@ -76,6 +85,7 @@ func (r *Reader) fallAsleep(ctx context.Context, d *deliverer) (bool, error) {
 			return false, err
 		}
 		r.asleep = true
+		r.silent, r.nap = r.border.full(uint32(r.age+3)), linger
 		if found {
 			r.asleep = false
 			_, err := r.look(ctx, d, wakeName)

@@ -64,12 +64,12 @@ func TestTables(t *testing.T) {
 			t.Errorf("got %v, want %v", first, want)
 		}
 		for sql, problem := range map[string]string{
-			`alter table a disable trigger "!relay_update"`:                                                                    "is disabled",
-			`alter table a disable trigger all; alter table a enable trigger all`:                                              "session_replication_role",
-			`drop trigger "!relay_delete" on a`:                                                                                "is missing",
-			`alter table a drop constraint a_pkey; alter table a add primary key (id) deferrable`:                              "deferrable",
-			`create table child () inherits (a)`:                                                                               "inherits",
-			`create or replace trigger "!relay_truncate" after truncate on a for each statement execute function relay.ring()`: "trigger",
+			`alter table a disable trigger "!relay_update"`:                                                                       "is disabled",
+			`alter table a disable trigger all; alter table a enable trigger all`:                                                 "session_replication_role",
+			`drop trigger "!relay_delete" on a`:                                                                                   "is missing",
+			`alter table a drop constraint a_pkey; alter table a add primary key (id) deferrable`:                                 "deferrable",
+			`create table child () inherits (a)`:                                                                                  "inherits",
+			`create or replace trigger "!relay_truncate" after truncate on a for each statement execute function relay.capture()`: "trigger",
 		} {
 			d.exec(`begin; ` + sql)
 			if got := table(); !strings.Contains(got.Problem, problem) {

@@ -29,14 +29,12 @@ const figuresSQL = `
 select p.generation, pg_catalog.pg_total_relation_size(p.outbox),
   pg_catalog.pg_total_relation_size('relay.outbox_0') + pg_catalog.pg_total_relation_size('relay.outbox_1') + pg_catalog.pg_total_relation_size('relay.outbox_2'),
   s.budget, d.since, s.base,
-  coalesce(b.mode = 'on' or b.mode = 'auto' and pg_catalog.current_setting('max_prepared_transactions') = '0', false)
+  s.doorbell = 'on' or s.doorbell = 'auto' and pg_catalog.current_setting('max_prepared_transactions') = '0'
 from (select last_value >> 32 as generation, pg_catalog.to_regclass('relay.outbox_' || (last_value >> 32) % 3) as outbox, (last_value >> 32) % 3 as k
   from relay.outbox_id) p
 cross join relay.state s
 cross join lateral (select pg_catalog.min(at) as since from (
-  select 0 as k, at from relay.delivery_0 union all select 1, at from relay.delivery_1 union all select 2, at from relay.delivery_2) d where d.k = p.k) d
-left join lateral (select pg_catalog.encode(pg_catalog.substr(t.tgargs, 1, pg_catalog.length(t.tgargs) - 1), 'escape') as mode from pg_catalog.pg_trigger t
-  where t.tgrelid = p.outbox and t.tgname = 'ring' and t.tgenabled = 'A') b on true`
+  select 0 as k, at from relay.delivery_0 union all select 1, at from relay.delivery_1 union all select 2, at from relay.delivery_2) d where d.k = p.k) d`
 
 // tend looks after the window now and then: turns to the next table where the present one is large or old enough.
 func (r *Reader) tend(ctx context.Context) error {

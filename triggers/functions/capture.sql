@@ -1,21 +1,16 @@
 -- Functions that the triggers run. Part of install.sql, which see.
 
--- ring wakes the reader at commit if it sleeps, as relay/outbox/doc.go describes. It may not fail: it runs within COMMIT.
--- A transaction that has notified can't be prepared, so where the server allows that, the argument has to insist.
-create or replace function relay.ring() returns trigger language plpgsql as $$
+-- ring wakes the reader when the transaction has been committed.
+create or replace function relay.ring() returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
-    if not pg_catalog.pg_try_advisory_xact_lock_shared(1885827685, 1)
-        and (tg_argv[0] operator(pg_catalog.=) 'on' or pg_catalog.current_setting('max_prepared_transactions') operator(pg_catalog.=) '0')
-        and pg_catalog.pg_notification_queue_usage() operator(pg_catalog.<) 0.5 then
-        perform pg_catalog.pg_notify('pgrelay', '');
+    if pg_notification_queue_usage() < 0.5 then
+        perform pg_notify('pgrelay', '');
     end if;
-    return null;
-exception when others then
-    return null; -- the server has no room for a lock: the reader finds the change when it looks next
 end
 $$;
 
--- put writes one row of the outbox where speed doesn't matter.
+-- put writes one row of the outbox where speed doesn't matter. bell: it is the first of its transaction, and rings if the reader
+-- sleeps, as relay/outbox/doc.go describes: while it does, it holds a lock.
 create or replace function relay.put(relation oid, kind "char", olds text[], news text[], bell boolean) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
@@ -29,6 +24,15 @@ begin
     end if;
     execute format('insert into relay.outbox_%s values ($1, pg_current_xact_id(), clock_timestamp(), $2, $3, $4, $5, $6)', (i >> 32) % 3)
         using i, relation, kind, bell, olds, news;
+    if bell then
+        begin
+            if (case when pg_try_advisory_lock_shared(1885827685, 1) then not pg_advisory_unlock_shared(1885827685, 1) else true end) then
+                perform relay.ring();
+            end if;
+        exception when others then
+            null; -- the server has no room for a lock: the reader finds the change when it looks next
+        end;
+    end if;
 end
 $$;
 
@@ -94,77 +98,76 @@ create or replace function relay.capture() returns trigger language plpgsql secu
 as $$
 declare
     i bigint;
-    k bigint;
     olds text[];
     news text[];
+    without jsonb;
+    suppress boolean;
     problem text;
 begin
     begin
-        if pg_trigger_depth() > 1 or pg_partition_root(tg_relid) is not null then
+        if tg_argv[0] <> '' or tg_argv[1] <> '' or pg_trigger_depth() > 1 or pg_partition_root(tg_relid) is not null then
             if pg_partition_root(tg_relid) is not null then
                 return null; -- attached since: its root's trigger for each row captures it
-            elsif relay.writes_itself(tg_relid) then
+            elsif pg_trigger_depth() > 1 and relay.writes_itself(tg_relid) then
                 -- The statement that this one is a part of is captured when it ends, after this one.
                 perform relay.put(tg_relid, 'X', null, array['a trigger of its own wrote to it within a statement'], true);
                 return null;
             end if;
+            without := nullif(tg_argv[0], '')::jsonb;
+            suppress := tg_op = 'UPDATE' and tg_argv[1] <> '';
         end if;
-        if tg_argv[0] <> '' then
+        if tg_op = 'INSERT' and without is null then
+            news := array(select (n.*)::text from new_rows n limit 129);
+        elsif tg_op = 'DELETE' and without is null then
+            olds := array(select (o.*)::text from old_rows o limit 129);
+        elsif without is null then
+            olds := array(select (o.*)::text from old_rows o limit 129);
+            news := array(select (n.*)::text from new_rows n limit 129);
+        else
             if tg_op <> 'INSERT' then
-                olds := array(select jsonb_populate_record(o.*, tg_argv[0]::jsonb)::text from old_rows o limit 129);
+                olds := array(select jsonb_populate_record(o.*, without)::text from old_rows o limit 129);
             end if;
             if tg_op <> 'DELETE' then
-                news := array(select jsonb_populate_record(n.*, tg_argv[0]::jsonb)::text from new_rows n limit 129);
+                news := array(select jsonb_populate_record(n.*, without)::text from new_rows n limit 129);
             end if;
-        elsif tg_op = 'INSERT' then
-            news := array(select (n.*)::text from new_rows n limit 129);
-        elsif tg_op = 'DELETE' then
-            olds := array(select (o.*)::text from old_rows o limit 129);
-        else
-            olds := array(select (o.*)::text from old_rows o limit 129);
-            news := array(select (n.*)::text from new_rows n limit 129);
         end if;
-        if olds is not null then
-            if tg_argv[1] <> '' and cardinality(news) <= 128 then
+        if suppress then
+            if cardinality(news) <= 128 then
                 select coalesce(array_agg(u.o), '{}'), coalesce(array_agg(u.n), '{}') into olds, news from unnest(olds, news) u(o, n) where u.o <> u.n;
             end if;
         end if;
-        k := cardinality(coalesce(news, olds));
-        if k <> 1 then
-            if k = 0 then
-                return null;
-            elsif k > 128 or coalesce(pg_column_size(olds), 0) + coalesce(pg_column_size(news), 0) > 262144 then
-                k := null;
-            end if;
-        end if;
-        if k is not null then
+        if cardinality(coalesce(news, olds)) = 1 or cardinality(coalesce(news, olds)) between 2 and 128
+            and coalesce(pg_column_size(olds), 0) + coalesce(pg_column_size(news), 0) <= 262144 then
             i := nextval('relay.outbox_id');
-            k := i >> 32;
             if i & 255 = 0 or i >= 4611686018427387904 then
                 if i >= 4611686018427387904 then
                     return null;
                 end if;
                 perform relay.keep_budget();
             end if;
-            if current_setting('relay.wrote', true) is distinct from k::text then
-                if k % 3 = 0 then
-                    insert into relay.outbox_0 values (i, pg_current_xact_id(), clock_timestamp(), tg_relid, tg_op::"char", true, olds, news);
-                elsif k % 3 = 1 then
-                    insert into relay.outbox_1 values (i, pg_current_xact_id(), clock_timestamp(), tg_relid, tg_op::"char", true, olds, news);
+            if current_setting('relay.wrote', true) is distinct from (i >> 32)::text then
+                if (i >> 32) % 3 = 0 then
+                    insert into relay.outbox_0 values (i, pg_current_xact_id(), clock_timestamp(), tg_relid, tg_op::"char", set_config('relay.wrote', (i >> 32)::text, true) is not null, olds, news);
+                elsif (i >> 32) % 3 = 1 then
+                    insert into relay.outbox_1 values (i, pg_current_xact_id(), clock_timestamp(), tg_relid, tg_op::"char", set_config('relay.wrote', (i >> 32)::text, true) is not null, olds, news);
                 else
-                    insert into relay.outbox_2 values (i, pg_current_xact_id(), clock_timestamp(), tg_relid, tg_op::"char", true, olds, news);
+                    insert into relay.outbox_2 values (i, pg_current_xact_id(), clock_timestamp(), tg_relid, tg_op::"char", set_config('relay.wrote', (i >> 32)::text, true) is not null, olds, news);
                 end if;
-                problem := set_config('relay.wrote', k::text, true);
+                if (case when pg_try_advisory_lock_shared(1885827685, 1) then not pg_advisory_unlock_shared(1885827685, 1) else true end) then
+                    perform relay.ring();
+                end if;
                 return null;
             end if;
+        elsif cardinality(coalesce(news, olds)) = 0 then
+            return null;
         end if;
     exception when others then
         i := null; -- row by row, then
     end;
     if i is not null then
-        if k % 3 = 0 then
+        if (i >> 32) % 3 = 0 then
             insert into relay.outbox_0 values (i, pg_current_xact_id(), clock_timestamp(), tg_relid, tg_op::"char", false, olds, news);
-        elsif k % 3 = 1 then
+        elsif (i >> 32) % 3 = 1 then
             insert into relay.outbox_1 values (i, pg_current_xact_id(), clock_timestamp(), tg_relid, tg_op::"char", false, olds, news);
         else
             insert into relay.outbox_2 values (i, pg_current_xact_id(), clock_timestamp(), tg_relid, tg_op::"char", false, olds, news);
@@ -183,13 +186,14 @@ begin
     begin
         olds := null;
         news := null;
+        without := nullif(tg_argv[0], '')::jsonb;
         if tg_op <> 'INSERT' then
             open old_cursor no scroll for
-                select case when tg_argv[0] = '' then (o.*)::text else jsonb_populate_record(o.*, tg_argv[0]::jsonb)::text end from old_rows o;
+                select case when without is null then (o.*)::text else jsonb_populate_record(o.*, without)::text end from old_rows o;
         end if;
         if tg_op <> 'DELETE' then
             open new_cursor no scroll for
-                select case when tg_argv[0] = '' then (n.*)::text else jsonb_populate_record(n.*, tg_argv[0]::jsonb)::text end from new_rows n;
+                select case when without is null then (n.*)::text else jsonb_populate_record(n.*, without)::text end from new_rows n;
         end if;
         while not ended loop
             if tg_op <> 'INSERT' then
@@ -254,7 +258,6 @@ create or replace function relay.capture_row() returns trigger language plpgsql 
 as $$
 declare
     i bigint;
-    k bigint;
     olds text[];
     news text[];
     problem text;
@@ -270,31 +273,32 @@ begin
             return null;
         end if;
         i := nextval('relay.outbox_id');
-        k := i >> 32;
         if i & 255 = 0 or i >= 4611686018427387904 then
             if i >= 4611686018427387904 then
                 return null;
             end if;
             perform relay.keep_budget();
         end if;
-        if current_setting('relay.wrote', true) is distinct from k::text then
-            if k % 3 = 0 then
-                insert into relay.outbox_0 values (i, pg_current_xact_id(), clock_timestamp(), tg_relid, tg_op::"char", true, olds, news);
-            elsif k % 3 = 1 then
-                insert into relay.outbox_1 values (i, pg_current_xact_id(), clock_timestamp(), tg_relid, tg_op::"char", true, olds, news);
+        if current_setting('relay.wrote', true) is distinct from (i >> 32)::text then
+            if (i >> 32) % 3 = 0 then
+                insert into relay.outbox_0 values (i, pg_current_xact_id(), clock_timestamp(), tg_relid, tg_op::"char", set_config('relay.wrote', (i >> 32)::text, true) is not null, olds, news);
+            elsif (i >> 32) % 3 = 1 then
+                insert into relay.outbox_1 values (i, pg_current_xact_id(), clock_timestamp(), tg_relid, tg_op::"char", set_config('relay.wrote', (i >> 32)::text, true) is not null, olds, news);
             else
-                insert into relay.outbox_2 values (i, pg_current_xact_id(), clock_timestamp(), tg_relid, tg_op::"char", true, olds, news);
+                insert into relay.outbox_2 values (i, pg_current_xact_id(), clock_timestamp(), tg_relid, tg_op::"char", set_config('relay.wrote', (i >> 32)::text, true) is not null, olds, news);
             end if;
-            problem := set_config('relay.wrote', k::text, true);
+            if (case when pg_try_advisory_lock_shared(1885827685, 1) then not pg_advisory_unlock_shared(1885827685, 1) else true end) then
+                perform relay.ring();
+            end if;
             return null;
         end if;
     exception when others then
         problem := sqlerrm;
     end;
     if problem is null then
-        if k % 3 = 0 then
+        if (i >> 32) % 3 = 0 then
             insert into relay.outbox_0 values (i, pg_current_xact_id(), clock_timestamp(), tg_relid, tg_op::"char", false, olds, news);
-        elsif k % 3 = 1 then
+        elsif (i >> 32) % 3 = 1 then
             insert into relay.outbox_1 values (i, pg_current_xact_id(), clock_timestamp(), tg_relid, tg_op::"char", false, olds, news);
         else
             insert into relay.outbox_2 values (i, pg_current_xact_id(), clock_timestamp(), tg_relid, tg_op::"char", false, olds, news);

@@ -222,26 +222,15 @@ begin
 end
 $$;
 
--- doorbell says whether writers wake the reader when it sleeps. auto, the default: where the server allows no prepared
--- transactions, since one that has notified can't be prepared. on: there, too. off: the reader looks by itself.
+-- doorbell says whether the reader has itself woken when it sleeps. auto, the default: where the server allows no prepared
+-- transactions, since one that has notified can't be prepared. on: there, too. off: the reader looks by itself. It hears of
+-- this within seconds.
 create or replace function relay.doorbell(mode text) returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
-declare
-    k int;
 begin
     if mode not in ('auto', 'on', 'off') then
         raise exception 'doorbell is auto, on or off, not %', mode;
     end if;
     update relay.state set doorbell = mode;
-    if exists (select from pg_constraint k where k.conname = 'ring' and k.connamespace = 'relay'::regnamespace) then
-        set constraints relay.ring immediate; -- a trigger that this transaction has to run yet can't be dropped
-    end if;
-    for k in 0..2 loop
-        execute format('drop trigger if exists ring on relay.outbox_%s', k);
-        continue when mode = 'off';
-        execute format('create constraint trigger ring after insert on relay.outbox_%s deferrable initially deferred
-            for each row when (new.bell) execute function relay.ring(%L)', k, mode);
-        execute format('alter table relay.outbox_%s enable always trigger ring', k);
-    end loop;
 end
 $$;
 
