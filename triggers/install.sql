@@ -161,26 +161,12 @@ begin
 end
 $$;
 
--- A trigger rang then, at commit. Where a transaction uses the outbox it stays, for the next time, and does nothing.
+-- A trigger rang then, at commit. It does nothing any more.
 do $$
-declare
-    k int;
 begin
     if (select prorettype from pg_proc where oid = to_regproc('relay.ring')) = 'trigger'::regtype then
         execute 'alter function relay.ring() rename to rang';
         execute format('create or replace function %s returns trigger language plpgsql as %L', 'relay.rang()', 'begin return null; end');
-    end if;
-    for k in 0..2 loop
-        continue when not exists (select from pg_trigger t where t.tgrelid = to_regclass('relay.outbox_' || k) and t.tgname = 'ring');
-        begin
-            execute format('lock table relay.outbox_%s in access exclusive mode nowait', k);
-            execute format('drop trigger ring on relay.outbox_%s', k);
-        exception when lock_not_available then
-            null;
-        end;
-    end loop;
-    if not exists (select from pg_trigger t where t.tgfoid = to_regproc('relay.rang')) then
-        drop function if exists relay.rang();
     end if;
 end
 $$;
@@ -232,6 +218,26 @@ begin
     perform relay.grant_reader(pg_get_userbyid((e ->> 2)::oid)) from jsonb_array_elements(current_setting('pgrelay.grants')::jsonb) e where e ->> 0 = 'record';
     if current_setting('pgrelay.reader') <> '' then
         perform relay.grant_reader(current_setting('pgrelay.reader'));
+    end if;
+end
+$$;
+
+-- The older version's trigger goes. Where a transaction uses the outbox it stays for the next time. Last, for writers wait for it.
+do $$
+declare
+    k int;
+begin
+    for k in 0..2 loop
+        continue when not exists (select from pg_trigger t where t.tgrelid = to_regclass('relay.outbox_' || k) and t.tgname = 'ring');
+        begin
+            execute format('lock table relay.outbox_%s in access exclusive mode nowait', k);
+            execute format('drop trigger ring on relay.outbox_%s', k);
+        exception when lock_not_available then
+            null;
+        end;
+    end loop;
+    if not exists (select from pg_trigger t where t.tgfoid = to_regproc('relay.rang')) then
+        drop function if exists relay.rang();
     end if;
 end
 $$;

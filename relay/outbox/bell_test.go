@@ -139,6 +139,28 @@ func TestIdleTransactions(t *testing.T) {
 	})
 }
 
+// TestYoungestTransaction commits, while the reader sleeps, what was written before it fell asleep by the transaction with the
+// highest id of all: no snapshot says that it ran.
+func TestYoungestTransaction(t *testing.T) {
+	on(t, rung, func(t *testing.T, d *db) {
+		s := newSink()
+		cfg := d.config()
+		cfg.Poll = neverPolls
+		d.table("public.a", "id int primary key")
+		d.start(cfg, s)
+		conn := d.connect()
+		for i := range 20 {
+			d.execOn(conn, `insert into public.a values ($1)`, -1-i)
+			s.await(t, func() bool { return s.rows == 2*i+1 })
+			d.execOn(conn, `begin`)
+			d.execOn(conn, `insert into public.a values ($1)`, i)
+			d.asleep()
+			d.execOn(conn, `commit`)
+			s.await(t, func() bool { return s.rows == 2*i+2 })
+		}
+	})
+}
+
 // TestSleepsSoundly: once those have ended that wrote before it fell asleep, the reader doesn't look by itself any more: who
 // began later rings, also where the transaction was open meanwhile.
 func TestSleepsSoundly(t *testing.T) {

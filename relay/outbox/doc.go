@@ -29,9 +29,10 @@
 // that found it free had its transaction's id already, so that id is less than the next one as the reader reads it (age) when it
 // has the lock. (It needn't be among those that a snapshot says ran: that stops at the last one that has ended.) Until a snapshot
 // shows that all before that one have ended, and so has been looked with, a sleeping reader looks by itself now and then, at
-// first after a millisecond, then at most every 50 ms; who began later rings. An idle transaction thus costs the reader a few
-// looks a second, and nobody else anything: writers hold no lock for the doorbell's sake, and nothing runs within their commit.
-// A slow poll stands behind all of this, for a notification that is lost or a doorbell that is switched off.
+// first after a millisecond, then every 50 ms; who began later rings. A transaction that has an id and is idle, in any database
+// of the server, thus costs the reader 20 looks a second, and nobody else anything: writers hold no lock for the doorbell's sake,
+// and nothing runs within their commit. A slow poll stands behind all of this, for a notification that is lost, one that isn't
+// sent because the server's queue is half full, or a doorbell that is switched off.
 //
 // https://www.postgresql.org/docs/current/functions-info.html#FUNCTIONS-PG-SNAPSHOT
 // https://www.postgresql.org/docs/current/explicit-locking.html#ADVISORY-LOCKS

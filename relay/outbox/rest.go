@@ -69,30 +69,23 @@ func (r *Reader) rest(ctx context.Context, d *deliverer) error {
 	return err
 }
 
-// fallAsleep takes the doorbell's lock and looks once more. It returns false where there was something after all.
+// fallAsleep takes the doorbell's lock and looks once more. It returns false where there was something after all, or where
+// somebody holds the lock.
 func (r *Reader) fallAsleep(ctx context.Context, d *deliverer) (bool, error) {
-	for pause := linger; ; pause = min(2*pause, awake) {
-		r.rung.Store(false)
-		found, err := r.look(ctx, d, sleepName)
-		switch {
-		case errors.Is(err, errBell) && isCode(err, "55P03"):
-			// Somebody holds it: look by oneself meanwhile.
-			if err := r.wait(ctx, pause); err != nil || found {
-				return false, err
-			}
-			continue
-		case err != nil:
-			return false, err
-		}
-		r.asleep = true
-		r.silent, r.nap = r.border.full(uint32(r.age+3)), linger
-		if found {
-			r.asleep = false
-			_, err := r.look(ctx, d, wakeName)
-			return false, err
-		}
-		return true, nil
+	r.rung.Store(false)
+	found, err := r.look(ctx, d, sleepName)
+	switch {
+	case errors.Is(err, errBell) && isCode(err, "55P03"):
+		return false, r.wait(ctx, awake)
+	case err != nil:
+		return false, err
+	case found:
+		_, err := r.look(ctx, d, wakeName)
+		return false, err
 	}
+	r.asleep = true
+	r.silent, r.nap = r.border.full(uint32(r.age+3)), linger
+	return true, nil
 }
 
 // unrungMost is how many changes in a row may come without a notification: one may be on its way when the poll finds it.

@@ -1,11 +1,13 @@
 -- Functions that the triggers run. Part of install.sql, which see.
 
--- ring wakes the reader when the transaction has been committed.
+-- ring wakes the reader when the transaction has been committed. It doesn't fail.
 create or replace function relay.ring() returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
     if pg_notification_queue_usage() < 0.5 then
         perform pg_notify('pgrelay', '');
     end if;
+exception when others then
+    null; -- the reader finds the change when it looks next
 end
 $$;
 
@@ -30,7 +32,7 @@ begin
                 perform relay.ring();
             end if;
         exception when others then
-            null; -- the server has no room for a lock: the reader finds the change when it looks next
+            perform relay.ring(); -- the server has no room for a lock: rather once too often
         end;
     end if;
 end
@@ -287,9 +289,13 @@ begin
             else
                 insert into relay.outbox_2 values (i, pg_current_xact_id(), clock_timestamp(), tg_relid, tg_op::"char", set_config('relay.wrote', (i >> 32)::text, true) is not null, olds, news);
             end if;
-            if (case when pg_try_advisory_lock_shared(1885827685, 1) then not pg_advisory_unlock_shared(1885827685, 1) else true end) then
+            begin
+                if (case when pg_try_advisory_lock_shared(1885827685, 1) then not pg_advisory_unlock_shared(1885827685, 1) else true end) then
+                    perform relay.ring();
+                end if;
+            exception when others then
                 perform relay.ring();
-            end if;
+            end;
             return null;
         end if;
     exception when others then

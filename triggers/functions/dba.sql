@@ -231,6 +231,7 @@ begin
         raise exception 'doorbell is auto, on or off, not %', mode;
     end if;
     update relay.state set doorbell = mode;
+    perform pg_notify('pgrelay', ''); -- a reader that sleeps looks what it is now
 end
 $$;
 
