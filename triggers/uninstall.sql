@@ -32,7 +32,7 @@ begin
     for t in
         select format('function %s', p.oid::regprocedure) as what, case when p.prorettype = 'trigger'::regtype then 4 else 1 end as turn
         from pg_proc p where p.pronamespace = 'relay'::regnamespace and p.proname in (
-            'ring', 'rang', 'put', 'close', 'keep_budget', 'fault', 'writes_itself', 'capture', 'capture_row', 'capture_truncate',
+            'ring', 'rang', 'asleep', 'put', 'close', 'keep_budget', 'fault', 'writes_itself', 'capture', 'capture_row', 'capture_truncate',
             'enable_table', 'by_row', 'leaves', 'row_trigger', 'row_condition', 'captured_root', 'drop_triggers', 'drop_idle', 'drop_orphans',
             'disable_table', 'doorbell', 'grant_reader', 'table_problem', 'unheard', 'enable_again', 'status',
             'excluded_of', 'columns_of', 'note_layout', 'record', 'turn', 'begin_epoch', 'finish_epoch', 'tables')

@@ -15,15 +15,22 @@ import (
 // neverPolls makes a change that waits for the poll fail the test by its timeout.
 const neverPolls = time.Hour
 
+// unpolled makes table public.a and starts a reader of it that never looks of its own accord, as far as it needn't.
+func (d *db) unpolled(columns string) *sink {
+	d.t.Helper()
+	s := newSink()
+	cfg := d.config()
+	cfg.Poll = neverPolls
+	d.table("public.a", columns)
+	d.start(cfg, s)
+	return s
+}
+
 // TestDoorbellMissesNoCommit races writes, and commits that follow a while after their write, against the reader's falling
-// asleep. With a poll of an hour, a commit that goes unheard is never delivered. PGRELAY_BELL is how many commits to race, by default 500.
+// asleep. With a poll of an hour, a commit that goes unheard is never delivered. PGRELAY_BELL is how many to race, by default 500.
 func TestDoorbellMissesNoCommit(t *testing.T) {
 	on(t, rung, func(t *testing.T, d *db) {
-		s := newSink()
-		cfg := d.config()
-		cfg.Poll = neverPolls
-		d.table("public.a", "id int primary key, n int")
-		d.start(cfg, s)
+		s := d.unpolled("id int primary key, n int")
 		conn := d.connect()
 		rounds := 500
 		if n, err := strconv.Atoi(os.Getenv("PGRELAY_BELL")); err == nil {
@@ -59,11 +66,7 @@ func pause(d time.Duration) {
 // TestDoorbellUnderLoad counts the notifications of a busy time.
 func TestDoorbellUnderLoad(t *testing.T) {
 	on(t, rung, func(t *testing.T, d *db) {
-		s := newSink()
-		cfg := d.config()
-		cfg.Poll = neverPolls
-		d.table("public.a", "id bigserial primary key, n int")
-		d.start(cfg, s)
+		s := d.unpolled("id bigserial primary key, n int")
 		count := d.listen()
 		const writers, each = 8, 400
 		var all sync.WaitGroup
@@ -143,11 +146,7 @@ func TestIdleTransactions(t *testing.T) {
 // highest id of all: no snapshot says that it ran.
 func TestYoungestTransaction(t *testing.T) {
 	on(t, rung, func(t *testing.T, d *db) {
-		s := newSink()
-		cfg := d.config()
-		cfg.Poll = neverPolls
-		d.table("public.a", "id int primary key")
-		d.start(cfg, s)
+		s := d.unpolled("id int primary key")
 		conn := d.connect()
 		for i := range 20 {
 			d.execOn(conn, `insert into public.a values ($1)`, -1-i)

@@ -37,12 +37,16 @@ func (r *Reader) look(ctx context.Context, d *deliverer, first ...string) (found
 		return false, fmt.Errorf("look: %w", err)
 	}
 	var bell error
+	var slept bool
+	var next uint64
 	for _, name := range first {
-		switch row, err := results(p); {
-		case err != nil:
+		row, err := results(p)
+		if err != nil {
 			bell = errors.Join(errBell, err)
-		case name == sleepName && len(row) == 1:
-			if r.age, err = strconv.ParseInt(string(row[0]), 10, 32); err != nil {
+			continue
+		}
+		if slept = name == sleepName; slept {
+			if next, err = strconv.ParseUint(string(row[0]), 10, 32); err != nil {
 				return false, fmt.Errorf("take the doorbell's lock: %w", err)
 			}
 		}
@@ -57,6 +61,9 @@ func (r *Reader) look(ctx context.Context, d *deliverer, first ...string) (found
 	found, err = r.take(d, n, answer, p)
 	if err != nil {
 		return false, err
+	}
+	if slept {
+		r.silent = r.border.full(uint32(next))
 	}
 	transactions := 0
 	if found {

@@ -29,7 +29,6 @@ type Reader struct {
 	border border
 	rings  bool          // writers ring
 	asleep bool          // the doorbell's lock is held
-	age    int64         // what sleepSQL returned
 	silent uint64        // transactions before this one may have written without ringing
 	nap    time.Duration // how long to wait for them before the next look
 	tended time.Time

@@ -83,8 +83,7 @@ func (r *Reader) fallAsleep(ctx context.Context, d *deliverer) (bool, error) {
 		_, err := r.look(ctx, d, wakeName)
 		return false, err
 	}
-	r.asleep = true
-	r.silent, r.nap = r.border.full(uint32(r.age+3)), linger
+	r.asleep, r.nap = true, linger
 	return true, nil
 }
 

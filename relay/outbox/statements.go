@@ -12,9 +12,10 @@ const (
 	beginSQL  = `begin isolation level repeatable read`
 	commitSQL = `commit`
 	recordSQL = `select s1::text, closed, recorded, layouts::text from relay.record($1::bigint, $2::pg_catalog.pg_snapshot, $3::boolean)`
-	// sleepSQL returns how far the next transaction id is from 3, counted in 32 bits, when it has the lock.
-	sleepSQL = `with l as materialized (select pg_catalog.pg_advisory_lock(1885827685, 1)) select pg_catalog.age('3'::pg_catalog.xid) from l`
-	wakeSQL  = `select pg_catalog.pg_advisory_unlock(1885827685, 1)`
+	// sleepSQL returns the lower half of the next transaction id when it has the lock. age counts from an id to the next one.
+	sleepSQL = `with l as materialized (select pg_catalog.pg_advisory_lock(1885827685, 1))
+select (pg_catalog.age('3'::pg_catalog.xid)::int8 + 3) & 4294967295 from l`
+	wakeSQL = `select pg_catalog.pg_advisory_unlock(1885827685, 1)`
 
 	// rowsSQL reads the rows of delivery $1, whose s0 has xmax $2 and the running transactions $3.
 	rowsSQL = `

@@ -11,8 +11,13 @@ exception when others then
 end
 $$;
 
+-- asleep tells that the reader sleeps, as relay/outbox/doc.go describes: it holds a lock then. It is inlined where it is called.
+create or replace function relay.asleep() returns boolean language sql as $$
+    select case when pg_catalog.pg_try_advisory_lock_shared(1885827685, 1) then not pg_catalog.pg_advisory_unlock_shared(1885827685, 1) else true end
+$$;
+
 -- put writes one row of the outbox where speed doesn't matter. bell: it is the first of its transaction, and rings if the reader
--- sleeps, as relay/outbox/doc.go describes: while it does, it holds a lock.
+-- sleeps.
 create or replace function relay.put(relation oid, kind "char", olds text[], news text[], bell boolean) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
@@ -28,7 +33,7 @@ begin
         using i, relation, kind, bell, olds, news;
     if bell then
         begin
-            if (case when pg_try_advisory_lock_shared(1885827685, 1) then not pg_advisory_unlock_shared(1885827685, 1) else true end) then
+            if relay.asleep() then
                 perform relay.ring();
             end if;
         exception when others then
@@ -155,7 +160,7 @@ begin
                 else
                     insert into relay.outbox_2 values (i, pg_current_xact_id(), clock_timestamp(), tg_relid, tg_op::"char", set_config('relay.wrote', (i >> 32)::text, true) is not null, olds, news);
                 end if;
-                if (case when pg_try_advisory_lock_shared(1885827685, 1) then not pg_advisory_unlock_shared(1885827685, 1) else true end) then
+                if relay.asleep() then
                     perform relay.ring();
                 end if;
                 return null;
@@ -290,11 +295,11 @@ begin
                 insert into relay.outbox_2 values (i, pg_current_xact_id(), clock_timestamp(), tg_relid, tg_op::"char", set_config('relay.wrote', (i >> 32)::text, true) is not null, olds, news);
             end if;
             begin
-                if (case when pg_try_advisory_lock_shared(1885827685, 1) then not pg_advisory_unlock_shared(1885827685, 1) else true end) then
+                if relay.asleep() then
                     perform relay.ring();
                 end if;
             exception when others then
-                perform relay.ring();
+                perform relay.ring(); -- and what was written stays: nothing writes it again
             end;
             return null;
         end if;
